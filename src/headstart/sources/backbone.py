@@ -1,0 +1,68 @@
+"""A loaded pretrained model, whatever it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from headstart.data.modality import Decoded, InputSpec
+
+Batch = dict[str, Any]  # keyword arguments of the module: tensors with n first
+
+
+@dataclass(frozen=True, slots=True)
+class BackboneCard:
+    """What is known of a pretrained model before loading it."""
+
+    id: str
+    source: str
+    modality: str
+    architecture: str = ""
+    parameters: int | None = None
+    width: int | None = None  # of the embedding
+    pretrained_on: str = ""
+    labels: tuple[str, ...] = ()  # of the source task, where it has a head
+    licence: str = ""
+    available: bool = True
+    note: str = ""  # for instance why it is not available
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One freezable part of a backbone, in forward order: "stem", "block.0" …, "norm".
+
+    `parameters`: names in `module.named_parameters()`. `modules`: names of the top modules of the
+    stage in `module.named_modules()` (to switch batch norm or dropout of the stage).
+    """
+
+    name: str
+    parameters: tuple[str, ...]
+    modules: tuple[str, ...] = field(default=())
+
+
+class Backbone(Protocol):
+    """The loaded model. `module` is a torch module whose forward takes a Batch."""
+
+    card: BackboneCard
+    module: nn.Module
+    width: int
+    fingerprint: str  # of weights and preprocessing
+    stages: tuple[Stage, ...]
+    spec: InputSpec  # what decode must give
+
+    def preprocess(self, decoded: Sequence[Decoded]) -> Batch:
+        """Turn decoded examples into a batch, as the model was trained to see them."""
+
+    def embed(self, batch: Batch) -> Tensor:
+        """Return embeddings (n, width); differentiable; in the module's present mode."""
+
+    def reinitialised(self, seed: int) -> Backbone:
+        """Return the same architecture with random weights: the from-scratch baseline."""
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load` of the local source reads (config, preprocessing, weights)."""
