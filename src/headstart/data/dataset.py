@@ -1,4 +1,4 @@
-"""The values that stand at the start of every run: examples, labelled examples, and their splits."""
+"""The values at the start of every run: examples, labelled examples, and their splits."""
 
 from __future__ import annotations
 
