@@ -24,7 +24,9 @@ def seconds_of(text: str | float) -> float:
     else:
         pieces = re.findall(r"(\d+(?:\.\d+)?)\s*([smh]?)", text.strip().lower())
         if not pieces or re.sub(r"[\d.smh\s]", "", text.lower()):
-            raise UsageError(f"--budget {text!r} is no duration; write for example 90s, 10m, 1h30m.")
+            raise UsageError(
+                f"--budget {text!r} is no duration; write for example 90s, 10m, 1h30m."
+            )
         total = sum(float(number) * _UNITS[unit] for number, unit in pieces)
     if not total > 0:
         raise UsageError(f"--budget must be more than 0 seconds, got {text!r}.")
