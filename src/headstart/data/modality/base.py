@@ -31,7 +31,9 @@ class InputSpec:
 class SimpleFeatures(Protocol):
     """Hand-made features, fitted on training examples, for the simple baseline."""
 
-    name: str  # "colour-texture", "tf-idf", "mfcc"
+    @property
+    def name(self) -> str:
+        """Return "colour-texture", "tf-idf", "mfcc", …: what a person reads."""
 
     def transform(self, decoded: Sequence[Decoded]) -> Any:
         """Return features (n, d): float32 ndarray, or scipy CSR matrix."""
