@@ -1,0 +1,24 @@
+"""Ways to make a pretrained model one's own. A new one is a file here and a line in BUILTIN."""
+
+from __future__ import annotations
+
+from headstart.adapt.adapted import Adapted, load_adapted
+from headstart.adapt.baselines import BASELINES
+from headstart.adapt.finetune import FineTune
+from headstart.adapt.folds import carve, plan
+from headstart.adapt.method import Context, Method, Trained
+from headstart.adapt.probe import Probe
+
+BUILTIN: tuple[Method, ...] = (Probe(), FineTune())
+
+__all__ = [
+    "BASELINES",
+    "BUILTIN",
+    "Adapted",
+    "Context",
+    "Method",
+    "Trained",
+    "carve",
+    "load_adapted",
+    "plan",
+]

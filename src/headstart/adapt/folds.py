@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from headstart.data.dataset import Dataset
 
 FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Folds:
+    """Which fold each example is held out with.
+
+    `of` (n,) int64. `apart`: the fold of the person's own validation examples, on which no fold
+    trains; None where there is none.
+    """
+
+    of: np.ndarray
+    apart: int | None = None
+
+    @property
+    def count(self) -> int:
+        return int(self.of.max()) + 1
+
+    def inside(self, fold: int) -> np.ndarray:
+        """Return (n,) bool: the examples that the model of `fold` trains on."""
+        kept: np.ndarray = self.of != fold
+        return kept if self.apart is None else kept & (self.of != self.apart)
+
+
+def plan(data: Dataset, validation: np.ndarray | None, *, rng: np.random.Generator) -> Folds | None:
+    """Fold `data`; rows `validation`, where given, stand apart. None where it is too small."""
+    if validation is None:
+        dealt = folds_of(data, rng=rng)
+        return None if dealt is None else Folds(dealt)
+    rest = np.setdiff1d(np.arange(len(data)), validation)
+    of = np.zeros(len(data), np.int64)
+    dealt = folds_of(data.take(rest), rng=rng)
+    apart = 0 if dealt is None else int(dealt.max()) + 1
+    if dealt is None:
+        of[rest] = 1  # a fold of its own, never asked: all but the validation rows train
+    else:
+        of[rest] = dealt
+    of[validation] = apart
+    return Folds(of, apart)
 
 
 def folds_of(data: Dataset, *, rng: np.random.Generator, most: int = FOLDS) -> np.ndarray | None:
@@ -58,18 +98,18 @@ def _grouped(data: Dataset, rng: np.random.Generator, most: int) -> np.ndarray |
     return fold_of_group[group]
 
 
-def carve(data: Dataset, share: float, *, rng: np.random.Generator) -> tuple[Dataset, Dataset]:
-    """Part `data` into (training, validation) with about `share` in the latter.
+def carve(data: Dataset, share: float, *, rng: np.random.Generator) -> np.ndarray:
+    """Return the rows of about `share` of `data`, to validate on.
 
-    Stratified like `folds_of`. Where a class has a single example it stays in training.
+    Stratified like `folds_of`; a class with a single example keeps it for training.
     """
     folds = folds_of(data, rng=rng, most=max(2, round(1 / share)))
     if folds is None:
-        return data, data.take(np.empty(0, np.int64))
+        return np.empty(0, np.int64)
     held = folds == 0
     if data.task.name == "classification":
         for label in np.unique(data.targets):
             mine = data.targets == label
             if held[mine].all():
                 held[np.flatnonzero(mine)[0]] = False
-    return data.take(np.flatnonzero(~held)), data.take(np.flatnonzero(held))
+    return np.flatnonzero(held)

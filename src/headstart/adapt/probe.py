@@ -16,17 +16,22 @@ import torch
 from scipy import sparse
 from scipy.optimize import minimize_scalar
 
+from headstart.adapt.adapted import Adapted
+from headstart.adapt.featurisers import BackboneFeaturiser, Featuriser
+from headstart.adapt.folds import Folds
 from headstart.adapt.heads import Head, Kernel, Linear, gaussian
+from headstart.adapt.method import Context, Trained
 from headstart.adapt.solvers.design import Design, Scaling, design, moments_of
 from headstart.adapt.solvers.logistic import (
     SIGMOID,
     SOFTMAX,
     Link,
     Path,
-    fold_weights,
+    even_weights,
     held_out,
 )
 from headstart.adapt.solvers.ridge import RidgeFit, ridge, ridge_by_folds
+from headstart.compute.budget import Stopwatch
 from headstart.data.task import Task
 
 STRENGTHS = tuple(float(s) for s in np.logspace(2, -6, 33))
@@ -61,8 +66,17 @@ class Probe:
     strengths: tuple[float, ...] = STRENGTHS
     calibrate: bool = True
     name = "probe"
+    uses_model = True
+    trains = False
 
-    def fit(self, features: Any, targets: np.ndarray, task: Task, folds: np.ndarray | None) -> Fit:
+    def adapt(self, context: Context) -> Trained:
+        """Return the probe on the context's backbone. Raises ValueError without one."""
+        if context.source is None:
+            raise ValueError("Probe needs a backbone in the context.")
+        name = f"probe: {context.source.backbone.card.id}"
+        return solve(name, self.name, self, context.source, context)
+
+    def fit(self, features: Any, targets: np.ndarray, task: Task, folds: Folds | None) -> Fit:
         """Fit features (n, d), dense or CSR, to `targets` as `Dataset.targets` holds them."""
         scalings: tuple[Scaling, ...] = ("global", "column")
         if folds is None or sparse.issparse(features):
@@ -72,7 +86,7 @@ class Probe:
 
     def _scaled(
         self, scaling: Scaling, features: Any, targets: np.ndarray, task: Task,
-        folds: np.ndarray | None,
+        folds: Folds | None,
     ) -> Fit:  # fmt: skip
         details = {"head": "linear", "scaling": scaling}
         if task.name == "regression" and sparse.issparse(features):
@@ -87,6 +101,44 @@ class Probe:
         choice = _choose(prepared, targets, task, self.strengths, folds)
         head = Linear(*_final(prepared, targets, task, choice.strength))
         return _finished(head, choice, targets, task, self.calibrate, details)
+
+
+def solve(
+    name: str, method: str, solver: Probe | KernelProbe, featuriser: Featuriser, context: Context,
+) -> Trained:  # fmt: skip
+    """Get features, fit a head on all of the context's data, and say how it did held out."""
+    watch = Stopwatch()
+    with watch.time("extract"):
+        features = featuriser.features(context.data.inputs, progress=context.progress)
+    task, targets = context.data.task, context.data.targets
+    with watch.time("fit"):
+        found = solver.fit(features, targets, task, context.folds)
+    return packed(name, method, found, featuriser, context, watch.seconds)
+
+
+def packed(
+    name: str, method: str, found: Fit, featuriser: Featuriser, context: Context,
+    seconds: dict[str, float],
+) -> Trained:  # fmt: skip
+    """Put a fitted head and its features together."""
+    task, inputs = context.data.task, context.data.inputs
+    rows = np.arange(len(context.data)) if context.folds else np.empty(0, np.int64)
+    outputs = found.left_out if found.left_out is not None else np.empty((0, task.outputs))
+    if context.folds is not None and context.folds.apart is not None:
+        rows = rows[context.folds.of == context.folds.apart]  # the person's own validation
+        outputs = outputs[rows]
+    frozen = 0
+    if isinstance(featuriser, BackboneFeaturiser):
+        frozen = sum(p.numel() for p in featuriser.backbone.module.parameters())
+    adapted = Adapted(name, method, inputs.modality, task, featuriser, found.head)
+    return Trained(
+        adapted=adapted,
+        rows=rows,
+        outputs=outputs,
+        seconds=seconds,
+        parameters={"total": frozen + found.trained, "trained": found.trained},
+        details=found.details,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +156,7 @@ class KernelProbe:
     seed: int = 0
     name = "kernel probe"
 
-    def fit(self, features: Any, targets: np.ndarray, task: Task, folds: np.ndarray | None) -> Fit:
+    def fit(self, features: Any, targets: np.ndarray, task: Task, folds: Folds | None) -> Fit:
         """Fit dense features (n, d) to `targets`."""
         mean, scale = moments_of(features)
         varies = np.isfinite(scale)
@@ -122,7 +174,7 @@ class KernelProbe:
 
     def _at(
         self, gamma: float, standard: np.ndarray, marks: np.ndarray, mean: np.ndarray,
-        scale: np.ndarray, targets: np.ndarray, task: Task, folds: np.ndarray | None,
+        scale: np.ndarray, targets: np.ndarray, task: Task, folds: Folds | None,
     ) -> Fit:  # fmt: skip
         width = gamma / max(1, int(np.isfinite(scale).sum()))
         values, vectors = np.linalg.eigh(gaussian(marks, marks, width))
@@ -150,7 +202,7 @@ class _Choice:
 
 def _choose(
     prepared: Design, targets: np.ndarray, task: Task, strengths: Sequence[float],
-    folds: np.ndarray | None,
+    folds: Folds | None,
 ) -> _Choice:  # fmt: skip
     """Walk the path of all folds together and pick a strength by out-of-fold outputs.
 
@@ -160,9 +212,9 @@ def _choose(
     if folds is None:
         return _Choice(UNFOLDED_STRENGTH, None)
     truth = truth_of(targets, task)
-    fold = torch.from_numpy(folds)
-    count = int(fold.max()) + 1
-    path = Path(prepared, truth, fold_weights(fold, count), link_of(task))
+    fold = torch.from_numpy(folds.of)
+    inside = np.stack([folds.inside(at) for at in range(folds.count)], axis=1)
+    path = Path(prepared, truth, even_weights(torch.from_numpy(inside)), link_of(task))
     seen: list[tuple[float, float, float, Any]] = []  # strength, log loss, errors, outputs
     for strength in sorted(strengths, reverse=True):
         path.solve(strength, tolerance=CHOICE_TOLERANCE, most=40)
@@ -256,7 +308,7 @@ def link_of(task: Task) -> Link:
 
 
 def _ridge(
-    prepared: Design, targets: np.ndarray, strengths: Sequence[float], folds: np.ndarray | None
+    prepared: Design, targets: np.ndarray, strengths: Sequence[float], folds: Folds | None
 ) -> RidgeFit:
     if folds is None:
         return ridge(prepared, targets, strengths)
@@ -264,7 +316,7 @@ def _ridge(
 
 
 def _sparse_ridge(
-    features: Any, targets: np.ndarray, strengths: Sequence[float], folds: np.ndarray | None
+    features: Any, targets: np.ndarray, strengths: Sequence[float], folds: Folds | None
 ) -> RidgeFit:
     from sklearn.linear_model import Ridge
 
@@ -273,13 +325,13 @@ def _sparse_ridge(
         return model.fit(features[rows], targets[rows])
 
     everything = np.arange(len(targets))
-    if folds is None:
-        folds = everything % min(5, len(everything))
+    folds = folds or Folds(everything % min(5, len(everything)))
     left_out = np.empty((len(strengths), len(targets)))
-    for fold in np.unique(folds):
-        for at, strength in enumerate(strengths):
-            model = fit(np.flatnonzero(folds != fold), strength)
-            left_out[at, folds == fold] = model.predict(features[folds == fold])
+    for fold in range(folds.count):
+        asked = np.flatnonzero(folds.of == fold)
+        for at, strength in enumerate(strengths if len(asked) else ()):
+            model = fit(np.flatnonzero(folds.inside(fold)), strength)
+            left_out[at, asked] = model.predict(features[asked])
     errors = ((left_out - targets) ** 2).mean(axis=1)
     best = int(errors.argmin())
     model = fit(everything, strengths[best])

@@ -56,6 +56,11 @@ class Extractor:
         self._choice: Choice | None = None
         self._modality = modality(backbone.card.modality)
 
+    @property
+    def engine(self) -> str | None:
+        """Name of the engine in use; None before the first example was run."""
+        return self._choice.name if self._choice else self._engine
+
     def table(self, inputs: Unlabelled, *, progress: Progress = silent) -> FeatureTable:
         """Return the features of `inputs`.
 

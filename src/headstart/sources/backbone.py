@@ -64,5 +64,27 @@ class Backbone(Protocol):
     def reinitialised(self, seed: int) -> Backbone:
         """Return the same architecture with random weights: the from-scratch baseline."""
 
-    def save(self, folder: Path) -> None:
-        """Write a folder that `load` of the local source reads (config, preprocessing, weights)."""
+    def save(self, folder: Path, *, unchanged: bool = False) -> None:
+        """Write a folder that `load` of the local source reads (config, preprocessing, weights).
+
+        `unchanged`: the caller knows that the weights are those of the origin, whose files may
+        then be copied as they are.
+        """
+
+
+def with_module(backbone: Backbone, module: nn.Module) -> Backbone:
+    """Return a backbone that runs `module`, everything else shared; its fingerprint is its own.
+
+    For weights that were changed: features of the old ones must not be taken for theirs.
+    """
+    import copy
+    import hashlib
+
+    mixed = hashlib.blake2b(backbone.fingerprint.encode(), digest_size=16)
+    for name, value in sorted(module.state_dict().items()):
+        mixed.update(name.encode())
+        mixed.update(value.detach().float().cpu().contiguous().numpy().tobytes())
+    changed = copy.copy(backbone)
+    object.__setattr__(changed, "module", module)
+    object.__setattr__(changed, "fingerprint", mixed.hexdigest())
+    return changed

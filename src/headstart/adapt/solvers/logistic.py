@@ -15,7 +15,7 @@ Dimensions: N examples, R columns of the design (intercept last), P problems, K 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -178,21 +178,11 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
     return torch.einsum("rpk,rpk->p", one, other)
 
 
-def fold_weights(folds: Tensor, count: int) -> Tensor:
-    """Return (N, P) weights of P = `count` problems, each leaving its own fold out."""
-    inside = (folds[:, None] != torch.arange(count)[None, :]).float()
-    return inside / inside.sum(dim=0)
+def even_weights(inside: Tensor) -> Tensor:
+    """Turn (N, P) membership of problems into weights whose columns sum to one."""
+    return inside.float() / inside.float().sum(dim=0)
 
 
 def held_out(outputs: Tensor, folds: Tensor) -> Tensor:
     """Pick from (N, P, K) outputs the (N, K) of the problem that did not train on the example."""
     return outputs[torch.arange(len(folds), device=outputs.device), folds.to(outputs.device)]
-
-
-def walk(
-    path: Path, strengths: list[float], *, tolerance: float, most: int
-) -> Iterator[tuple[float, Tensor]]:
-    """Yield (strength, outputs (N, P, K)) from the strongest to the weakest."""
-    for strength in sorted(strengths, reverse=True):
-        path.solve(strength, tolerance=tolerance, most=most)
-        yield strength, path.outputs

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.adapt.folds import Folds
 from headstart.adapt.solvers.design import Design
 
 
@@ -25,27 +26,30 @@ class RidgeFit:
 
 
 def ridge_by_folds(
-    design: Design, targets: np.ndarray, strengths: Sequence[float], folds: np.ndarray
+    design: Design, targets: np.ndarray, strengths: Sequence[float], folds: Folds
 ) -> RidgeFit:
     """Like `ridge`, but every example is predicted by a fit without its whole fold.
 
-    For grouped data, where leaving one example out would leave its group in.
+    For grouped data, where leaving one example out would leave its group in, and for data with
+    validation examples of its own.
     """
     import torch
 
     columns = design.forward[:, :-1].double()
     truth = torch.from_numpy(np.asarray(targets, dtype=np.float64))
     left_out = torch.empty(len(strengths), len(truth), dtype=torch.float64)
-    for fold in np.unique(folds):
-        inside = torch.from_numpy(folds != fold)
+    for fold in range(folds.count):
+        inside, asked = torch.from_numpy(folds.inside(fold)), torch.from_numpy(folds.of == fold)
+        if not asked.any():
+            continue
         mean, centre = columns[inside].mean(dim=0), truth[inside].mean()
         own = columns[inside] - mean
         values, basis = torch.linalg.eigh(own.T @ own)
         along = basis.T @ (own.T @ (truth[inside] - centre))
-        outside = (columns[~inside] - mean) @ basis
+        outside = (columns[asked] - mean) @ basis
         for at, strength in enumerate(strengths):
             shrink = 1.0 / (values.clamp_min(0.0) + len(own) * strength)
-            left_out[at, ~inside] = outside @ (shrink * along) + centre
+            left_out[at, asked] = outside @ (shrink * along) + centre
     errors = (left_out - truth).square().mean(dim=1).numpy()
     best = int(errors.argmin())
     fitted = ridge(design, targets, [strengths[best]])

@@ -1,0 +1,103 @@
+"""An adapted model: features and a head. Every candidate and every baseline is one."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from headstart.adapt.featurisers import Featuriser, featuriser_from
+from headstart.adapt.heads import Head, head_from
+from headstart.compute.progress import Progress, silent
+from headstart.data.dataset import Unlabelled
+from headstart.data.task import Task
+from headstart.errors import RunError
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Adapted:
+    """A model that answers: `scores` are probabilities (n, k), or predictions (n,)."""
+
+    name: str
+    method: str
+    modality: str
+    task: Task
+    featuriser: Featuriser
+    head: Head
+
+    def outputs(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
+        """Return raw outputs (n, k) float64."""
+        return self.head.outputs(self.featuriser.features(inputs, progress=progress))
+
+    def scores(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
+        """Return what `Task.kind.activate` makes of the outputs."""
+        return self.task.kind.activate(self.outputs(inputs, progress=progress))
+
+    def save(self, folder: Path) -> None:
+        """Write model.json, head.safetensors and the features' files; whole, or not at all.
+
+        Raises RunError when the disk is full or the folder cannot be written.
+        """
+        partial = folder.with_name(f".{folder.name}.partial")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            settings = self.featuriser.save(partial)
+            arrays = {name: np.ascontiguousarray(a) for name, a in self.head.arrays().items()}
+            save_file(arrays, partial / "head.safetensors")
+            about = self._about(settings)
+            (partial / "model.json").write_text(
+                json.dumps(about, indent=2, ensure_ascii=False), "utf-8"
+            )
+            shutil.rmtree(folder, ignore_errors=True)
+            partial.rename(folder)
+        except OSError as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise RunError(
+                f"The model {self.name!r} cannot be written to {folder}: "
+                f"{error.strerror or error}. Free some space, or name another folder with --out."
+            ) from error
+
+    def _about(self, settings: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "name": self.name,
+            "method": self.method,
+            "modality": self.modality,
+            "task": self.task.name,
+            "labels": list(self.task.labels),
+            "features": {"kind": self.featuriser.kind, **settings},
+            "head": {"kind": self.head.kind},
+        }
+
+
+def load_adapted(folder: Path) -> Adapted:
+    """Load a saved model; no training data and no pickle is needed.
+
+    Raises RunError when the folder is no model, is broken, or of a newer format.
+    """
+    try:
+        about = json.loads((folder / "model.json").read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(
+            f"{folder} has no model.json; name a RUN folder whose run was finished."
+        ) from None
+    except (ValueError, OSError) as error:
+        raise RunError(f"{folder / 'model.json'} cannot be read: {error}.") from None
+    if about.get("format", 0) > FORMAT:
+        raise RunError(f"{folder} has model format {about['format']}; upgrade headstart.")
+    try:
+        head = head_from(about["head"]["kind"], load_file(folder / "head.safetensors"))
+        features = about["features"]
+        featuriser = featuriser_from(features["kind"], folder, features)
+        task = Task.of(about["task"], tuple(about["labels"]))
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise RunError(f"The model in {folder} is damaged: {error}.") from error
+    return Adapted(about["name"], about["method"], about["modality"], task, featuriser, head)
