@@ -184,7 +184,7 @@ def read_record(path: Path) -> RunRecord:
     except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
         raise RunError(f"{path} cannot be read as JSON: {error}.") from None
     version = raw.get("schema") if isinstance(raw, dict) else None
-    if not isinstance(version, int):
+    if not isinstance(version, int) or version < 1:
         raise RunError(f"{path} has no 'schema' number; it is no Headstart record.")
     if version > SCHEMA:
         raise RunError(

@@ -1,0 +1,1 @@
+"""A RunRecord becomes a page, a model card, a table in the terminal; no model is needed."""

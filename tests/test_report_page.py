@@ -1,0 +1,245 @@
+"""The page: whole, self-contained, escaped, and there for every kind of record."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+import records_for_tests as samples
+from headstart.errors import RunError
+from headstart.records import RunRecord
+from headstart.report import page
+from headstart.report.sections import SECTIONS
+
+SNAPSHOT = Path(__file__).parent / "data" / "report_snapshot.html"
+EVIL = '<script>alert("x")</script><img src=x onerror=alert(1)> & "quotes" \'too\''
+RECORDS = {
+    "classification": samples.classification,
+    "regression": samples.regression,
+    "multi-label": samples.multi_label,
+    "40 classes": samples.many_classes,
+    "running": lambda: samples.unfinished("running"),
+    "interrupted": samples.unfinished,
+    "nothing yet": lambda: samples.unfinished("running").model_copy(update={"results": []}),
+    "no verdict": lambda: samples.classification(verdict=None),
+    "choice lost": lambda: samples.classification(chosen="nobody"),
+}
+VOID = {"meta", "img", "br", "link", "hr", "input", "wbr"}
+
+
+class Tree(HTMLParser):
+    """Checks that tags close in order; gathers tags, attributes and visible text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        assert len({name for name, _ in attrs}) == len(attrs), f"attribute twice in <{tag}>"
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("script", "style", "title"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).replace("\u00a0", " ").split())
+
+
+def test_the_page_is_what_was_looked_at() -> None:
+    """After a wanted change: HEADSTART_UPDATE_SNAPSHOTS=1 pytest, then look at the file."""
+    made = page.render(samples.classification())
+    if os.environ.get("HEADSTART_UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(made, encoding="utf-8")
+    assert made == SNAPSHOT.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_kind_of_record_makes_a_sound_page(name: str) -> None:
+    record: RunRecord = RECORDS[name]()
+    made = page.render(record)
+    tree = Tree(made)
+    assert len(made.encode()) < 1_000_000
+    assert not {"None", "nan", "undefined"} & set(tree.text.split())
+    ids = [attrs["id"] for _, attrs in tree.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    for tag, attrs in tree.tags:
+        if tag == "a":
+            assert str(attrs["href"]).removeprefix("#") in ids
+        if tag == "th":
+            assert attrs["scope"] in ("col", "row")
+        if tag == "section":
+            assert attrs["aria-labelledby"] in ids
+
+
+def test_nothing_is_fetched_from_elsewhere() -> None:
+    made = page.render(samples.classification(), pictures={"a": b"\x89PNG not really"})
+    for tag, attrs in Tree(made).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for name in ("src", "href", "action", "poster", "srcset"):
+            assert str(attrs.get(name, "#")).startswith(("#", "data:")), (tag, attrs)
+    assert not re.search(r"url\(|@import|https?://", made)
+    assert "default-src 'none'" in made
+
+
+def test_the_verdict_stands_first_with_size_and_interval() -> None:
+    text = Tree(page.render(samples.classification())).text
+    order = ["Verdict", "Transfer helps", "+32.3 points", "95 % interval 26.9 to 37.6", "How much"]
+    places = [text.index(part) for part in order]
+    assert places == sorted(places)
+    assert "The interval excludes zero." in text
+    same = Tree(page.render(samples.regression())).text
+    assert "No clear difference" in same and "The interval includes zero." in same
+
+
+def test_every_test_value_stands_with_its_interval() -> None:
+    record = samples.classification()
+    text = Tree(page.render(record)).text
+    for value in ("88.2", "86.6", "55.9", "49.5", "18.0"):  # independent of the code: typed in
+        assert re.search(rf"{value} % \d\d\.\d to \d\d\.\d", text), value
+
+
+@pytest.mark.parametrize("status", ["running", "interrupted"])
+def test_an_unfinished_run_says_so_first(status: str) -> None:
+    tree = Tree(page.render(samples.unfinished(status)))
+    head = tree.text[: tree.text.index("How much better")]
+    assert "test part was not opened" in head
+    assert "validation data" in tree.text and "sealed test part, which was" not in tree.text
+    late = samples.classification(status=status)
+    assert "The test part had been opened" in Tree(page.render(late)).text
+
+
+def test_texts_from_data_are_escaped() -> None:
+    labels = [EVIL, *samples.CLOTHES[1:]]
+    record = samples.classification(labels, notes=[EVIL], task=EVIL, headstart=EVIL)
+    results = [r.model_copy(update={"name": f"{EVIL} {r.name}"}) for r in record.results]
+    results[0] = results[0].model_copy(
+        update={"details": {**results[0].details, EVIL: EVIL}, "model": EVIL, "method": EVIL}
+    )
+    data = record.data.model_copy(
+        update={"name": EVIL, "source": EVIL, "said": [EVIL], "modality": EVIL, "fingerprint": EVIL}
+    )
+    assert record.verdict is not None
+    judged = record.verdict.model_copy(
+        update={"words": EVIL, "candidate": EVIL, "against": results[2].name}
+    )
+    record = record.model_copy(
+        update={
+            "results": results,
+            "data": data,
+            "verdict": judged,
+            "chosen": results[0].name,
+            "machine": {EVIL: EVIL},
+            "confusion": {results[0].name: record.model_extra["confusion"][record.chosen]},
+        }
+    )
+    made = page.render(record, pictures={EVIL: b"\xff\xd8\xff"})
+    tree = Tree(made)
+    assert [tag for tag, _ in tree.tags].count("script") == 1
+    assert all(attrs.get("alt") == "" for tag, attrs in tree.tags if tag == "img")
+    assert not [name for _, attrs in tree.tags for name in attrs if name.startswith("on")]
+    assert tree.text.count('<script>alert("x")</script>') > 20
+    sections = {attrs["id"] for tag, attrs in tree.tags if tag == "section"}
+    assert sections == {section.name for section in SECTIONS}
+
+
+def test_a_record_from_disk_cannot_bring_html() -> None:
+    record = samples.classification(pictures={"a": "<b>bold</b>", "b": b"\x89PNG"})
+    assert 'id="examples"' not in page.render(record)
+    assert "<em>seen</em>" in page.render(record, pictures={"a": "<em>seen</em>"})
+
+
+def test_pictures_stop_before_the_page_grows_too_large() -> None:
+    big = b"\x89PNG" + bytes(150_000)
+    made = page.render(samples.classification(), pictures={f"p{i}": big for i in range(9)})
+    assert len(made.encode()) < 1_000_000
+    assert "7 examples had no room" in Tree(made).text
+
+
+def test_a_thousand_classes_stay_small() -> None:
+    made = page.render(samples.many_classes(1000, EVIL))
+    assert len(made.encode()) < 1_000_000
+    assert "the 100 weakest of 1000 classes" in Tree(made).text
+
+
+def test_the_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    page.write_report(samples.classification(), path)
+    assert path.read_text(encoding="utf-8") == page.render(samples.classification())
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(RunError, match="cannot be written"):
+        page.write_report(samples.classification(), tmp_path / "absent" / "report.html")
+
+
+def test_rebuilding_a_report_loads_no_torch() -> None:
+    code = (
+        "import sys; from pathlib import Path; from headstart.records import read_record;"
+        "from headstart.report import card, page, terminal;"
+        f"record = read_record(Path({str(SNAPSHOT.parent / 'record_schema_1.json')!r}));"
+        "page.render(record); card.model_card(record); terminal.summary(record);"
+        "heavy = {'torch', 'transformers', 'sklearn', 'pandas', 'PIL', 'rich'} & set(sys.modules);"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# The page runs in a frame as wide as a phone; the frame around it presses headings and measures.
+FRAME = """<!doctype html><body>
+<iframe id="f" style="width:{width}px;height:900px;border:0"></iframe>
+<script>
+const frame = document.getElementById("f");
+frame.onload = () => {{
+  const page = frame.contentDocument, out = [];
+  out.push("wide=" + page.documentElement.scrollWidth);
+  const table = page.querySelector("#classes table");
+  const button = (i) => table.querySelectorAll("thead button")[i];
+  const rows = table.tBodies[0].rows;
+  const column = (i) => [...rows].map((r) => r.cells[i].innerText.trim()).join(",");
+  button(0).click(); out.push("up=" + column(0));
+  button(0).click(); out.push("down=" + column(0));
+  button(3).click(); out.push("f1=" + column(3), "sort=" + table.rows[0].cells[3].ariaSort);
+  document.body.innerHTML = "<pre>" + out.join("\\n") + "</pre>";
+}};
+frame.srcdoc = {page};
+</script>"""
+
+
+@pytest.mark.parametrize("width", [390, 1100])
+def test_a_real_browser_sorts_and_nothing_sticks_out(width: int, tmp_path: Path) -> None:
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("chromium is absent: the page was not tried in a real browser")
+    made = json.dumps(page.render(samples.classification())).replace("</", "<\\/")
+    (tmp_path / "frame.html").write_text(FRAME.format(width=width, page=made), encoding="utf-8")
+    flags = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking"
+    command = [browser, *flags.split(), f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=3000", "--dump-dom", (tmp_path / "frame.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=60).stdout
+    found = dict(re.findall(r"^(?:.*<pre>)?(\w+)=(.*?)(?:</pre>.*)?$", shown, re.MULTILINE))
+    assert int(found["wide"]) <= width
+    assert found["up"].split(",") == sorted(samples.CLOTHES)
+    assert found["down"].split(",") == sorted(samples.CLOTHES, reverse=True)
+    shares = [float(value.split("&")[0]) for value in found["f1"].split(",")]
+    assert shares == sorted(shares) and found["sort"] == "ascending"
