@@ -106,7 +106,8 @@ def _pair(item: Any) -> tuple[np.ndarray, int]:
             f"no audio: expected a path or (samples, sampling rate), got {type(item).__name__}"
         )
     samples, rate = item
-    if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or rate % 1 != 0:
+    whole = isinstance(rate, (int, np.integer)) or (isinstance(rate, float) and rate.is_integer())
+    if not whole or isinstance(rate, bool):
         raise Unreadable(f"sampling rate {rate!r}; expected a whole number of Hz")
     if samples.dtype.name not in TYPES:
         raise Unreadable(f"samples are {samples.dtype}; expected int16, int32 or floats in [-1, 1]")
