@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-WORDS = [
+WORDS = [  # in the vocabulary
     "the",
     "a",
     "film",
@@ -142,6 +142,8 @@ def write_model(folder: Path, family: str, *, seed: int = 0, **settings: Any) ->
         config = getattr(transformers, name)(**{**given, **settings})
         model = transformers.AutoModel.from_config(config)
         _stir(model)
+        if name.startswith("MobileNet"):
+            _measure_batch_norm(model)
         model.save_pretrained(folder)
     write_preprocessing(folder, family)
     return folder
@@ -154,9 +156,18 @@ def _stir(model: Any) -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.05)
-        for name, buffer in model.named_buffers():
-            if name.endswith("running_mean"):
-                buffer.normal_(0, 0.1)
+
+
+def _measure_batch_norm(model: Any) -> None:
+    """Put real statistics into batch norm: without them a deep random net gives almost zeros."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0
+    with torch.no_grad():
+        model.train()(torch.randn(16, 3, 32, 32))
+    model.eval()
 
 
 def write_preprocessing(folder: Path, family: str) -> None:

@@ -12,8 +12,12 @@ import numpy as np
 from headstart.data.modality.base import Decoded, InputSpec
 from headstart.errors import ModelError
 from headstart.sources.backbone import Batch
+from headstart.sources.cards import guess_modality
 from headstart.sources.safety import read_json
 
+# One of these holds a tokenizer's vocabulary; tokenizers of bytes or characters need none.
+VOCABULARIES = ("tokenizer.json", "vocab*", "*.model", "*.spm", "*.codes")
+WITHOUT_VOCABULARY = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")
 LONGEST_TEXT = 512  # tokens; attention is quadratic, and what classifies a text stands early
 SHORTEST_SECONDS = 0.1  # shorter clips are padded with silence: convolutions need some frames
 
@@ -172,13 +176,10 @@ def needed_size(processor: Any) -> int | None:
 def _load_text(folder: Path, config: Any, model: Any) -> Preprocess:
     from transformers import AutoTokenizer
 
+    _need_vocabulary(folder)
     tokenizer = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
-    if len(tokenizer) == 0:
-        raise ModelError(
-            f"{folder} has a tokenizer without a vocabulary; copy tokenizer.json from its origin."
-        )
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
     if tokenizer.pad_token is None:
@@ -188,6 +189,17 @@ def _load_text(folder: Path, config: Any, model: Any) -> Preprocess:
     longest = longest_text(folder, tokenizer, config, model)
     tokenizer.model_max_length = longest
     return TextPreprocess(tokenizer, longest, InputSpec())
+
+
+def _need_vocabulary(folder: Path) -> None:
+    """Raise ModelError without a vocabulary: transformers would make a tokenizer of nothing."""
+    settings = folder / "tokenizer_config.json"
+    kind = read_json(settings).get("tokenizer_class") if settings.is_file() else None
+    if kind not in WITHOUT_VOCABULARY and not any(any(folder.glob(n)) for n in VOCABULARIES):
+        raise ModelError(
+            f"{folder} has no usable tokenizer: no tokenizer.json, vocab.txt or other vocabulary. "
+            "Copy the tokenizer's files from the model's origin."
+        )
 
 
 def longest_text(folder: Path, tokenizer: Any, config: Any, model: Any) -> int:
@@ -210,6 +222,11 @@ def longest_text(folder: Path, tokenizer: Any, config: Any, model: Any) -> int:
 def _load_audio(folder: Path, config: Any, model: Any) -> Preprocess:
     from transformers import AutoFeatureExtractor
 
+    if guess_modality(folder, {}) not in {"audio", ""}:
+        raise ModelError(
+            f"{folder}: its preprocessor_config.json is for {guess_modality(folder, {})}, its "
+            "model for audio. Copy preprocessor_config.json from the model's origin."
+        )
     extractor = AutoFeatureExtractor.from_pretrained(
         folder, local_files_only=True, trust_remote_code=False
     )
