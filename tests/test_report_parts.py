@@ -13,6 +13,8 @@ import yaml
 from rich.console import Console
 
 import records_for_tests as samples
+from headstart.data.task import TASKS
+from headstart.evaluate.metrics import metric as metric_of
 from headstart.records import Interval, RunRecord
 from headstart.report import card, draw, words
 from headstart.report.ranked import best_first, metric_names
@@ -121,7 +123,14 @@ def test_facts_of_confusion() -> None:
     )
     drawing = str(confusion.drawn(facts))
     assert drawing.count('class="right"') == 3 and drawing.count('class="wrong"') == 2
-    for broken in (None, {}, {"another": table}, {CHOSEN: table[:2]}, {CHOSEN: [[1]] * 3}):
+    for broken in (
+        None,
+        {},
+        {"another": table},
+        {CHOSEN: table[:2]},
+        {CHOSEN: [[1]] * 3},
+        {CHOSEN: [[[1, 0]] * 3] * 3},
+    ):
         changed = samples.classification(["a", "b", "c"], confusion=broken)
         assert confusion.collect(changed) is None
     assert confusion.short("a kind of thing with a long name 13").endswith("name 13")
@@ -163,7 +172,7 @@ def test_facts_of_data() -> None:
 def test_facts_of_made() -> None:
     facts = made.collect(samples.classification())
     assert facts is not None and facts.timed == ("fit", "predict", "extract")
-    assert made.settings(facts.results[0]) == (("steps", "600"), ("rates", "0.000300, 0.000100"))
+    assert made.settings(facts.results[0]) == (("steps", "600"), ("phases", "head, last stages"))
     assert made.collect(samples.classification(results=[])) is None
 
 
@@ -179,6 +188,14 @@ def test_facts_of_notes() -> None:
     assert notes.collect(samples.multi_label()) is None
     facts = notes.collect(samples.classification())
     assert facts is not None and len(facts.notes) == 1
+
+
+def test_the_words_agree_with_the_judge_about_every_metric() -> None:
+    for kind in TASKS:
+        for name in kind.metrics:
+            judged = metric_of(name)
+            assert words.lower_is_better(name) != judged.larger_is_better, name
+            assert words.is_share(name) == (judged.scale in ("share", "quotient")), name
 
 
 @pytest.mark.parametrize(

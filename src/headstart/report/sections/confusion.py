@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from headstart.records import RunRecord
@@ -39,7 +41,7 @@ def collect(record: RunRecord) -> Facts | None:
     tables = getattr(record, "confusion", None)
     table = tables.get(record.chosen) if isinstance(tables, dict) else None
     labels = tuple(record.labels)
-    if not table or len(table) != len(labels) or any(len(row) != len(labels) for row in table):
+    if table is None or not labels or not square(table, len(labels)):
         return None
     counts = tuple(tuple(int(count) for count in row) for row in table)
     mistakes = [
@@ -50,6 +52,14 @@ def collect(record: RunRecord) -> Facts | None:
     ]
     mistakes.sort(key=lambda m: (-m.count, m.of))
     return Facts(record.chosen or "", labels, counts, tuple(mistakes[:LISTED]))
+
+
+def square(table: Any, size: int) -> bool:
+    """Say whether a table is size by size numbers (that of a multi-label task is not)."""
+    try:
+        return np.asarray(table, dtype=float).shape == (size, size)
+    except (TypeError, ValueError):
+        return False
 
 
 def short(label: str, letters: int = 16) -> str:

@@ -1,5 +1,6 @@
 """How training went, for every result that kept a curve in `details["curve"]`:
-a list of {"step", "loss", "validation"}, where loss and validation may be missing or null.
+a list of {"step", "loss", "validation"}, where loss (training) and validation (loss on validation
+data) may be missing or null.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from headstart.report.ranked import best_first
 from headstart.report.section import Section, fill
 
 MOST = 4  # curves in one drawing: as many as there are line styles
-PANELS = (("loss", "Training loss"), ("validation", "Validation score"))
+PANELS = (("loss", "Training loss"), ("validation", "Validation loss"))
 POINTS = 200  # a curve; more cannot be seen
 
 Points = tuple[tuple[float, float], ...]

@@ -13,7 +13,7 @@ from headstart.report.table import Cell, Column, Row, render_table
 
 METHODS = {
     "probe": "frozen features, a tuned linear head",
-    "finetune": "fine-tuning: the head, then the last stages, then all",
+    "finetune": "fine-tuned in phases with small learning rates",
     "scratch": "the same architecture from random weights, same budget",
     "simple": "a linear model on hand-made features",
     "majority": "always the most frequent class",
@@ -42,7 +42,9 @@ def collect(record: RunRecord) -> Facts | None:
 def setting(value: Any) -> str:
     """Write one choice of a method briefly."""
     if isinstance(value, float):
-        return words.number(value)
+        return f"{value:.3g}"
+    if isinstance(value, dict):  # a phase of training says its name
+        return str(value.get("name", words.ABSENT))
     text = ", ".join(map(setting, value)) if isinstance(value, list) else str(value)
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
