@@ -30,7 +30,7 @@ ACCURACY = {
     "majority": 0.1801,
 }
 PHASES = [{"name": "head", "steps": 200}, {"name": "last stages", "steps": 400}]
-METHODS = ["finetune", "probe", "scratch", "simple", "majority"]
+METHODS = ["finetune", "probe", "from scratch", "simple", "majority"]
 
 
 def interval(value: float, half: float, *, top: float = 1.0) -> Interval:
@@ -67,7 +67,12 @@ def curve(steps: int, start: float, end: float, best: float, seed: int) -> list[
 def classification_results() -> list[Result]:
     results = []
     for (name, accuracy), method in zip(ACCURACY.items(), METHODS, strict=True):
-        trained = {"finetune": 2_236_682, "probe": 12_810, "scratch": 2_236_682, "simple": 3_210}
+        trained = {
+            "finetune": 2_236_682,
+            "probe": 12_810,
+            "from scratch": 2_236_682,
+            "simple": 3_210,
+        }
         details: dict[str, Any] = {"strength": 0.01} if method in ("probe", "simple") else {}
         if method == "finetune":
             details = {
@@ -75,7 +80,7 @@ def classification_results() -> list[Result]:
                 "curve": curve(600, 2.3, 0.12, 0.29, 1),
                 "phases": PHASES,
             }
-        if method == "scratch":
+        if method == "from scratch":
             details = {"steps": 600, "curve": curve(600, 2.3, 1.1, 1.2, 2)}
         results.append(
             Result(
@@ -213,7 +218,7 @@ def regression() -> RunRecord:
             name=name,
             role="candidate" if name.startswith("probe") else "baseline",
             model="hf:sentence-transformers/all-MiniLM-L6-v2" if "minilm" in name else None,
-            method=name.split(":")[0].replace("from ", ""),
+            method=name.split(":")[0],
             metrics={
                 "r2": Interval(value=r2, low=r2 - 0.061, high=r2 + 0.058),
                 "mae": Interval(value=mae, low=0.93 * mae, high=1.08 * mae),

@@ -14,7 +14,8 @@ from headstart.report.table import Cell, Column, Row, render_table
 METHODS = {
     "probe": "frozen features, a tuned linear head",
     "finetune": "fine-tuned in phases with small learning rates",
-    "scratch": "the same architecture from random weights, same budget",
+    "kernel probe": "frozen features, a tuned kernel head",
+    "from scratch": "the same architecture from random weights, same budget",
     "simple": "a linear model on hand-made features",
     "majority": "always the most frequent class",
     "mean": "always the mean of the training targets",
