@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from headstart.errors import ModelNotFound
 from headstart.sources.backbone import Backbone, BackboneCard
 
 PREFIX = "local:"
@@ -25,8 +26,9 @@ class Local:
     def load(self, id: str, *, allow_pickle: bool = False) -> Backbone:
         from headstart.sources.folder import open_folder
 
-        folder = path_of(id)
-        return open_folder(folder, id=id, source=self.name, allow_pickle=allow_pickle)
+        if not id.removeprefix(PREFIX):
+            raise ModelNotFound("An empty path names no model; expected local:PATH.")
+        return open_folder(path_of(id), id=id, source=self.name, allow_pickle=allow_pickle)
 
 
 def path_of(id: str) -> Path:
@@ -46,8 +48,9 @@ def looks_like_path(id: str) -> bool:
 
 
 def exists(id: str) -> bool:
+    """Whether there is a file or folder of that name; an empty name means none."""
     try:
-        return path_of(id).exists()
+        return bool(id.removeprefix(PREFIX)) and path_of(id).exists()
     except (OSError, ValueError):  # longer than a name may be, or with a null byte
         return False
 
