@@ -177,6 +177,10 @@ def _by_name(names: Sequence[str], tiers: tuple[tuple[str, ...], ...]) -> list[s
     return []
 
 
+def _is_named(name: str, tiers: tuple[tuple[str, ...], ...]) -> bool:
+    return any(plain_name(name) in tier for tier in tiers)
+
+
 def _find_input(
     table: Table, profiles: dict[str, Profile], taken: set[str], modality: str | None
 ) -> tuple[str, str]:
@@ -194,14 +198,16 @@ def _find_input(
             return best[0], "by its name"
         if len(best) > 1:
             raise _open(table, "--input", f"the columns {_list(best)} all look like texts")
-        # Not the usual target columns: "category" is no text, though it holds strings.
-        texts = [n for n in texts if n not in _by_name(texts, TARGET_NAMES)] or texts
+        # Neither the names of classes, nor file names that lack their ending.
+        texts = [n for n in texts if not _is_named(n, (*TARGET_NAMES, *PATH_NAMES))]
+        texts = [n for n in texts if 2 * profiles[n].distinct >= profiles[n].filled]
         texts.sort(key=lambda n: -profiles[n].length)
         if len(texts) == 1 or (
             len(texts) > 1 and profiles[texts[0]].length >= 2 * profiles[texts[1]].length
         ):
             return texts[0], "it holds the longest texts"
-    raise _open(table, "--input", "none stands out as texts or as paths to images or audio")
+    why = "none holds texts, or paths that end like image or audio files (.jpg, .wav, …)"
+    raise _open(table, "--input", why)
 
 
 def _find_target(

@@ -47,10 +47,10 @@ def decoded(path: Path, encoding: str) -> str:
         raw = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}.") from None
-    if encoding.lower().replace("_", "-") in {"utf-8", "utf8"}:
-        encoding = "utf-8-sig"  # drops the mark that spreadsheet programs put in front
+    plain = encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
     try:
-        text = raw.decode(encoding)
+        # utf-8-sig drops the mark that spreadsheet programs put in front.
+        text = raw.decode("utf-8-sig" if plain else encoding)
     except LookupError:
         raise DataError(
             f"Unknown encoding {encoding!r}; give --encoding utf-8, latin-1, cp1252, utf-16, …"
@@ -58,10 +58,9 @@ def decoded(path: Path, encoding: str) -> str:
     except UnicodeDecodeError as error:
         at = raw[error.start] if error.start < len(raw) else 0
         line = raw.count(b"\n", 0, error.start) + 1
-        called = "utf-8" if encoding == "utf-8-sig" else encoding
         likely = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "latin-1"
         raise DataError(
-            f"{path} is not {called}: byte 0x{at:02x} at position {error.start}, line {line}. "
+            f"{path} is not {encoding}: byte 0x{at:02x} at position {error.start}, line {line}. "
             f"Say how it was saved, e.g. --encoding {likely}."
         ) from None
     if "\0" in text:
@@ -103,17 +102,19 @@ def _separator(path: Path, sample: list[str]) -> str:
         return ""
     default = "\t" if suffix(path.name) == ".tsv" else ","
     rows = sample[1:] or sample
-    best, chosen = (0.0, False, False), ""
+    best, chosen = (0.0, False, False, False), ""
     for candidate in SEPARATORS:
-        share = max(_agreement(rows, candidate, quoted) for quoted in (True, False))
-        rank = (share, candidate == default, candidate in sample[0])
+        share, width = max(_agreement(rows, candidate, quoted) for quoted in (True, False))
+        head = len(next(csv.reader(sample[:1], delimiter=candidate)))
+        # A tab says most: it hardly ever stands in prose. Then what the header is separated by.
+        rank = (share, candidate == "\t", head == width, candidate == default)
         if share > 0 and rank > best:
             best, chosen = rank, candidate
     return chosen
 
 
-def _agreement(rows: list[str], separator: str, quoted: bool) -> float:
-    """Return the share of rows that have the commonest width, or 0 where that width is 1."""
+def _agreement(rows: list[str], separator: str, quoted: bool) -> tuple[float, int]:
+    """Return (share of rows that have the commonest width, width); share 0 for a width of 1."""
     if quoted:
         with _wide_fields():
             parsed = list(csv.reader(rows, delimiter=separator))
@@ -121,7 +122,7 @@ def _agreement(rows: list[str], separator: str, quoted: bool) -> float:
         parsed = [row.split(separator) for row in rows]
     width, times = Counter(len(row) for row in parsed).most_common(1)[0]
     # Lines swallowed by a stray quotation mark count against the quoted reading.
-    return times / len(rows) if width > 1 else 0.0
+    return (times / len(rows) if width > 1 else 0.0), width
 
 
 @contextmanager
@@ -140,9 +141,9 @@ def _parse(path: Path, lines: list[str], separator: str, said: list[str]) -> _Ro
     if not any('"' in line for line in lines):
         return _whole(path, plain, separator)
     quoted = _quoted(lines, separator or "\t", False)
-    if not _fits(quoted) and not _fits(plain):
+    if any(f'{separator} "' in line for line in lines) and separator and not _agrees(quoted):
         spaced = _quoted(lines, separator, True)
-        if _fits(spaced):
+        if _agrees(spaced):
             return spaced
     quoted_fits = _fits(quoted) and (bool(separator) or _width(quoted) == 1)
     swallowed = bool(separator) and len(plain.rows) > len(quoted.rows)
@@ -191,6 +192,11 @@ def _fits(parsed: _Rows) -> bool:
         return False
     width = _width(parsed)
     return all(len(row) == width for row in parsed.rows[1:])
+
+
+def _agrees(parsed: _Rows) -> bool:
+    """Tell whether all rows agree in width, the first line included."""
+    return _fits(parsed) and len(parsed.rows[0]) == _width(parsed)
 
 
 def _whole(path: Path, parsed: _Rows, separator: str) -> _Rows:

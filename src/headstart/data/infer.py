@@ -25,7 +25,7 @@ import numpy as np
 
 from headstart.data.columns import plain_name
 from headstart.data.raw import missing, natural, number, some
-from headstart.data.task import CLASSIFICATION, MULTI_LABEL, REGRESSION
+from headstart.data.task import CLASSIFICATION, MULTI_LABEL, REGRESSION, Task
 from headstart.errors import DataError, TooFewExamples
 
 MOST_INTEGERS = 20
@@ -313,8 +313,13 @@ def encode(form: Form, labels: tuple[str, ...], values: Sequence[Any], part: str
     return targets
 
 
-def known_form(cells: Sequence[Any], kind: str, target: str | tuple[str, ...]) -> Form:
-    """Return how to read cells for a task that is known, with labels that are known."""
-    if kind != MULTI_LABEL.name:
-        return Form(kind, "number" if kind == REGRESSION.name else "single")
+def known_form(cells: Sequence[Any], task: Task, target: str | tuple[str, ...]) -> Form:
+    """Return how to read cells for a task whose labels are known."""
+    if task.name != MULTI_LABEL.name:
+        return Form(task.name, "number" if task.name == REGRESSION.name else "single")
+    texts = [cell for cell in cells if isinstance(cell, str) and not missing(cell)]
+    known = set(task.labels)
+    for separator in SEPARATORS if texts and isinstance(target, str) else "":
+        if all(label_of(p) in known for text in texts for p in text.split(separator) if p.strip()):
+            return Form(task.name, "joined", separator)
     return infer_form(cells, target, MULTI_LABEL.name)

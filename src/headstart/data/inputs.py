@@ -69,7 +69,7 @@ def open_inputs(
 
 
 def _objects(inputs: Any, options: Options, quarantine: list[Quarantined]) -> Found:
-    from headstart.data.objects import read_items
+    from headstart.data.items import read_items
 
     items, ids, _, modality, empty, _ = read_items(inputs, replace(options, input=None))
     if modality != options.modality:

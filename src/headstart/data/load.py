@@ -24,8 +24,9 @@ from headstart.data.parts import (
 )
 from headstart.data.progress import Progress, silent
 from headstart.data.raw import ALL, TABLE_SUFFIXES, Examples, Options, Quarantined, Raw, suffix
-from headstart.data.task import Task
+from headstart.data.task import TASKS, Task
 from headstart.errors import DataError, UsageError
+from headstart.plugins import named
 
 __all__ = ["Opened", "Quarantined", "open_dataset", "open_inputs", "open_labelled"]
 
@@ -52,6 +53,8 @@ def open_dataset(
     TooFewExamples, in one line that names the next step.
     """
     options, targets, groups = _options(input, target, group, modality, encoding, root)
+    if task is not None:
+        named("task", TASKS, task)
     raw = gather(data, options, targets, groups)
     if test is not None:
         raw = _with_test(raw, test, options)
@@ -99,7 +102,7 @@ def open_labelled(
     raw = gather(data, options, targets, groups)
     said = list(raw.said)
     raw = _one_part(raw, said)
-    form = known_form(raw.parts[ALL].cells, task.name, raw.target)
+    form = known_form(raw.parts[ALL].cells, task, raw.target)
     parsed, _ = labelled(raw, form, said)
     quarantine = list(raw.quarantine)
     part = surveyed(raw, parsed, quarantine, progress or silent)[ALL]
@@ -161,16 +164,17 @@ def _options(
     """Return (options, target values, group values): names go into the options."""
     base = Path(root).expanduser() if root is not None else None
     if base is not None and not base.is_dir():
-        raise DataError(f"--root {base} is no folder.")
+        raise UsageError(f"--root {base} is no folder.")
     if modality is not None:
         from headstart.data.modality import modality as known
 
         known(modality)
-    named = str(target) if isinstance(target, (str, int)) else None
+    column = str(target) if isinstance(target, (str, int)) else None
     grouped = str(group) if isinstance(group, (str, int)) else None
-    column = None if input is None else str(input)
-    options = Options(column, named, grouped, modality, encoding, base)
-    return options, target if named is None else None, group if grouped is None else None
+    options = Options(
+        None if input is None else str(input), column, grouped, modality, encoding, base
+    )
+    return options, target if column is None else None, group if grouped is None else None
 
 
 def _with_test(raw: Raw, test: Any, options: Options) -> Raw:

@@ -46,6 +46,8 @@ class Part:
 
 def with_test_part(parts: dict[str, Examples], said: list[str]) -> dict[str, Examples]:
     """Let the validation part be the test part, where there is no other."""
+    if ALL in parts and not len(parts[ALL]):
+        raise DataError("There is no example with an input. Name another column with --input.")
     parts = {name: part for name, part in parts.items() if len(part)}
     if ALL in parts:
         return parts

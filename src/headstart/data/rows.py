@@ -194,6 +194,11 @@ def files_of(
             items.append(file_item(Path(full), modality, options.encoding))
             ids.append(called)
             rows.append(row)
+    if not items and not others:
+        raise DataError(
+            f"None of the {len(cells):,} files that {table.where} names exists in {place.base}. "
+            "Give the folder that its paths begin in with --root."
+        )
     if others:
         said.append(
             f"Passed over {count(len(others), 'row')} of {table.where} that name no {modality} "
