@@ -109,7 +109,7 @@ def mel_filters(rate: int, size: int, bands: int) -> np.ndarray:
     hertz = np.linspace(0, rate / 2, size)[:, None]
     rise = (hertz - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - hertz) / (edges[2:] - edges[1:-1])
-    filters = np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
+    filters: np.ndarray = np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
     filters.flags.writeable = False
     return filters
 
@@ -118,7 +118,7 @@ def mel_filters(rate: int, size: int, bands: int) -> np.ndarray:
 def _hann(window: int) -> np.ndarray:
     """Periodic Hann window (W,) whose sum is 2, so that a full-scale sine has magnitude 1."""
     hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
-    scaled = (2 * hann / hann.sum()).astype(np.float32)
+    scaled: np.ndarray = (2 * hann / hann.sum()).astype(np.float32)
     scaled.flags.writeable = False
     return scaled
 

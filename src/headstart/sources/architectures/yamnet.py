@@ -35,7 +35,7 @@ from transformers.modeling_utils import PreTrainedModel
 MODEL_TYPE = "yamnet"
 WIDTHS = (32, 64, 128, 128, 256, 256, 512, 512, 512, 512, 512, 512, 1024, 1024)
 STRIDES = (2, 1, 2, 1, 2, 1, 2, 1, 1, 1, 1, 1, 2, 1)
-TYPICAL_LOG_MEL = -3.0  # what a random network takes as the middle of its input
+TYPICAL_LOG_MEL = -3.0  # mean over music and speech clips; a fresh network is centred there
 
 
 class YamnetConfig(PretrainedConfig):
@@ -162,7 +162,8 @@ class YamnetFeatureExtractor(SequenceFeatureExtractor):
         bands: np.ndarray = magnitude @ mel_filters(
             self.sampling_rate, self.fft_length, self.num_mel_bins, self.mel_min_hz, self.mel_max_hz
         )
-        return np.asarray(np.log(bands + np.float32(self.log_offset)))
+        logs: np.ndarray = np.log(bands + np.float32(self.log_offset))
+        return logs
 
 
 @cache
@@ -176,14 +177,16 @@ def mel_filters(rate: int, fft_length: int, bands: int, low: float, high: float)
     place = mel(np.linspace(0, rate / 2, fft_length // 2 + 1))[:, None]
     rise = (place - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - place) / (edges[2:] - edges[1:-1])
-    filters = np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
+    filters: np.ndarray = np.maximum(0, np.minimum(rise, fall)).astype(np.float32)
     filters.flags.writeable = False
     return filters
 
 
 @cache
 def _window(length: int) -> np.ndarray:
-    window = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+    window: np.ndarray = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(
+        np.float32
+    )
     window.flags.writeable = False
     return window
 
@@ -241,14 +244,13 @@ class YamnetPreTrainedModel(PreTrainedModel):
         if isinstance(module, nn.Conv2d):
             # By fan-in: torch's fan-out ignores that a depthwise channel feeds one channel only.
             init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-            init.zeros_(module.bias)
+            # Log-mel lies far below 0 and no batch norm centres it, so the first bias does.
+            first = module.in_channels == 1
+            middle = module.weight.sum(dim=(1, 2, 3)) * (-TYPICAL_LOG_MEL if first else 0.0)
+            init.copy_(module.bias, middle)
         elif isinstance(module, nn.Linear):
             init.normal_(module.weight, std=0.01)
             init.zeros_(module.bias)
-        elif isinstance(module, YamnetStem):
-            # Log-mel lies far below 0 and no batch norm centres it, so the first bias does.
-            middle = module.conv.weight.sum(dim=(1, 2, 3)) * -TYPICAL_LOG_MEL
-            init.copy_(module.conv.bias, middle)
 
 
 class YamnetModel(YamnetPreTrainedModel):
