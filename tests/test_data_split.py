@@ -79,3 +79,21 @@ def test_every_label_of_many_is_on_both_sides(seed: int) -> None:
     assert np.all((targets[train].sum(axis=0) > 0) | (positives == 0))
     assert np.all((targets[test].sum(axis=0) > 0) | (positives < 2))
     assert 55 <= len(test) <= 66
+
+
+def test_a_class_of_one_group_stays_in_training() -> None:
+    targets = np.array([0, 0, 1, 1] * 10 + [2, 2])
+    groups = np.array([str(i // 4) for i in range(40)] + ["only"] * 2, dtype=object)
+    for seed in range(10):
+        train, test = holdout(targets, labels(3), groups, seed=seed)
+        assert 2 in targets[train]
+        assert len(test)
+
+
+def test_a_label_that_is_never_the_rarest_of_its_row() -> None:
+    rows = [[1, 0, 0, 0], [1, 0, 1, 0], [0, 1, 0, 0], [0, 1, 1, 0]] + [[0, 0, 0, 1]] * 20
+    targets = np.array(rows, dtype=np.int8)
+    for seed in range(20):
+        train, test = holdout(targets, labels(4), None, seed=seed)
+        assert targets[train].any(axis=0).all()
+        assert targets[test][:, 2].any()

@@ -142,9 +142,21 @@ def _balanced(targets: np.ndarray, test: np.ndarray, rng: np.random.Generator) -
         if len(rows) and inside.all():
             test[rng.choice(rows)] = False
         elif len(rows) > 1 and not inside.any():
-            # Only a row whose other labels keep a positive in training may move.
-            left = targets[~test].sum(axis=0)
-            free = [r for r in rows if np.all(left[targets[r] > 0] > 1)]
-            if free:
-                test[rng.choice(free)] = True
+            _bring(targets, test, rng.permutation(rows))
     return test
+
+
+def _bring(targets: np.ndarray, test: np.ndarray, rows: np.ndarray) -> None:
+    """Move the first of `rows` to the test part that leaves its labels in training.
+
+    Where it is the last one of a label there, another row of that label comes back for it.
+    """
+    left, held = targets[~test].sum(axis=0), targets[test].sum(axis=0)
+    for row in rows:
+        lost = np.flatnonzero((targets[row] > 0) & (left == 1))
+        if np.all(held[lost] > 0):
+            for label in lost:
+                back = np.flatnonzero(test & (targets[:, label] > 0))
+                test[back[:1]] = False
+            test[row] = True
+            return
