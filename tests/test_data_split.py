@@ -82,8 +82,9 @@ def test_every_label_of_many_is_on_both_sides(seed: int) -> None:
 
 
 def test_a_class_of_one_group_stays_in_training() -> None:
-    targets = np.array([0, 0, 1, 1] * 10 + [2, 2])
-    groups = np.array([str(i // 4) for i in range(40)] + ["only"] * 2, dtype=object)
+    # The first group is the largest, and would serve as a test part but for class 2.
+    targets = np.array([0] * 7 + [1] * 7 + [2, 2] + [0, 0, 1, 1] * 14)
+    groups = np.array(["only"] * 16 + [str(i // 4) for i in range(56)], dtype=object)
     for seed in range(10):
         train, test = holdout(targets, labels(3), groups, seed=seed)
         assert 2 in targets[train]
