@@ -1,11 +1,9 @@
-"""Every kind of model through the conformance suite: tiny ones, and the starters."""
+"""Every kind of model through the conformance suite: tiny ones of each modality."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, ClassVar
-
-import pytest
 
 import headstart.sources as sources
 from headstart.sources.backbone import Backbone
@@ -54,24 +52,3 @@ class TestAudio(OfTiny):
 
 class TestAudioFixedLength(OfTiny):
     family = "whisper"
-
-
-class OfStarter(SourceConformance):
-    starter: ClassVar[str]
-
-    def load(self, folder: Path) -> Backbone:
-        starter = sources.starter.find_starter(self.starter)
-        if starter.find() is None:
-            pytest.skip(f"{self.starter} is not installed")
-        return sources.load(self.starter)
-
-    def examples(self) -> list[Any]:
-        return examples(sources.starter.find_starter(self.starter).modality)
-
-
-class TestGlyphs(OfStarter):
-    starter = "starter:glyphs"
-
-
-class TestMinilm(OfStarter):
-    starter = "starter:minilm"

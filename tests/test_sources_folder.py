@@ -465,7 +465,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], type[ModelError], str]] = {
     "config of another size": (
         lambda f: edit_config(f, hidden_size=24),
         ModelError,
-        "config.json and weights belong together",
+        r"do not fit config.json: .* has shape \(.*16.*\), expected \(.*24.*\)",
     ),
     "config of more layers": (
         lambda f: edit_config(f, num_hidden_layers=3),
@@ -476,7 +476,7 @@ REFUSALS: dict[str, tuple[Callable[[Path], Any], type[ModelError], str]] = {
     "impossible config": (
         lambda f: edit_config(f, hidden_size="wide"),
         ModelError,
-        "config.json",
+        r"config\.json: .*'hidden_size': .*wide",
     ),
     "no tokenizer": (remove(*TOKENIZER), ModelError, "no usable tokenizer"),
     "shard outside": (escaping_index, UnsafeWeights, "outside its own folder"),

@@ -31,7 +31,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.root = root
         self.requests: list[tuple[str, str]] = []
-        self.cut_after: int | None = None  # bytes of model.safetensors, then the line goes dead
+        self.cut_after: int | None = None  # bytes of model.safetensors, then the line is cut
+        self.stays_dead = True  # whether what comes after a cut fails too
         self.ranges: list[str] = []
 
     @property
@@ -102,7 +103,9 @@ class Handler(BaseHTTPRequestHandler):
             self.server.ranges.append(asked)
             start = int(asked.removeprefix("bytes=").partition("-")[0])
         if body and cut is not None and start >= cut:
-            return self.json({"error": "down for repair"}, 503)
+            if self.server.stays_dead:
+                return self.json({"error": "down for repair"}, 503)
+            cut = None
         self.send_response(206 if start else 200)
         self.send_header("ETag", f'"{tag(path)}"')
         self.send_header("X-Repo-Commit", COMMIT)
@@ -241,34 +244,48 @@ def test_a_missing_model_is_not_found(hub: Server) -> None:
     assert "no folder of that name" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_an_interrupted_download_leaves_no_half_model_and_is_continued(
-    hub: Server, models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client, which writes pieces of 10 MB, stop half-way in a tiny file."""
     import huggingface_hub.file_download as client
 
+    monkeypatch.setattr(client.constants, "DOWNLOAD_CHUNK_SIZE", 1000)
     monkeypatch.setattr(client.time, "sleep", lambda _: None)  # its pause before it tries again
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_cut_line_is_taken_up_again(hub: Server, models: Path) -> None:
+    hub.cut_after, hub.stays_dead = 10_000, False
+    folder = fetch("tiny/bert")
+    assert hub.ranges == ["bytes=10000-"]
+    weights = models / "tiny" / "bert" / "model.safetensors"
+    assert weights.stat().st_size > 2 * hub.cut_after
+    assert (folder / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_an_interrupted_download_leaves_no_half_model(
+    hub: Server, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hub.cut_after = 10_000
-    size = (models / "tiny" / "bert" / "model.safetensors").stat().st_size
-    assert size > 2 * hub.cut_after
-    with pytest.raises(ModelError, match=r"was interrupted: .*run again to continue") as caught:
+    with pytest.raises(ModelError, match=r"was interrupted: .*run again to fetch") as caught:
         sources.load("tiny/bert")
     assert "\n" not in str(caught.value)
-    assert hub.ranges == ["bytes=10000-"], "the client should have tried to go on where it was"
     assert list(cached()) == []
-    go_offline(monkeypatch)
-    with pytest.raises(ModelNotFound, match="no model is cached here"):
-        sources.load("tiny/bert")
+    with monkeypatch.context() as offline:
+        go_offline(offline)
+        with pytest.raises(ModelNotFound, match="no model is cached here"):
+            sources.load("tiny/bert")
 
     hub.cut_after = None
-    monkeypatch.delenv("HF_HUB_OFFLINE")
-    monkeypatch.setattr(client.constants, "HF_HUB_OFFLINE", False)
     hub.requests.clear()
     folder = fetch("tiny/bert")
-    assert "config.json" not in hub.fetched(), "what had come was fetched again"
+    assert hub.fetched() == ["model.safetensors"], "what had come whole was fetched again"
     origin = models / "tiny" / "bert"
     for name in ("config.json", "model.safetensors", "tokenizer.json"):
         assert (folder / name).read_bytes() == (origin / name).read_bytes()
     assert [name for name, _ in cached()] == ["tiny/bert"]
+    assert not list(tmp_path.rglob("*.incomplete"))
 
 
 def test_pickled_weights_are_refused_and_not_fetched(hub: Server) -> None:

@@ -116,7 +116,7 @@ class FromScratch:
         origin = context.source.backbone
         backbone = origin.reinitialised(seed_for(context.seed, "scratch"))
         training = Training(
-            name=f"from scratch: {origin.card.id}",
+            name=f"from scratch: {context.source.title}",
             method=self.name,
             backbone=backbone,
             head=self._head(backbone, context),

@@ -44,12 +44,14 @@ class BackboneFeaturiser:
     backbone: Backbone
     unchanged: bool = True  # the weights are those of the origin: its files may be copied
     engine: str | None = None
+    title: str = ""  # what results of this backbone are called
     extractor: Extractor = field(init=False)
     kind: ClassVar[str] = "backbone"
 
     def __post_init__(self) -> None:
         extractor = Extractor(self.backbone, engine=self.engine)
         object.__setattr__(self, "extractor", extractor)
+        object.__setattr__(self, "title", self.title or self.backbone.card.title)
 
     def features(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
         return self.extractor.table(inputs, progress=progress).features

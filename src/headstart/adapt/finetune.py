@@ -52,7 +52,7 @@ class FineTune:
         object.__setattr__(backbone, "module", copy.deepcopy(origin.module).float())
         head = self._head(context, context.source)
         training = Training(
-            name=f"finetune: {origin.card.id}",
+            name=f"finetune: {context.source.title}",
             method=self.name,
             backbone=backbone,
             head=head,

@@ -73,7 +73,7 @@ class Probe:
         """Return the probe on the context's backbone. Raises ValueError without one."""
         if context.source is None:
             raise ValueError("Probe needs a backbone in the context.")
-        name = f"probe: {context.source.backbone.card.id}"
+        name = f"probe: {context.source.title}"
         return solve(name, self.name, self, context.source, context)
 
     def fit(self, features: Any, targets: np.ndarray, task: Task, folds: Folds | None) -> Fit:

@@ -23,4 +23,5 @@ def keep_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28))
-    return all([mallopt(option, value) == 1 for option, value in settings])
+    done = [mallopt(option, value) == 1 for option, value in settings]  # all of them, always
+    return all(done)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Item
 from headstart.data.modality.base import InputSpec, Modality
-from headstart.data.progress import Progress, silent
 from headstart.data.raw import Quarantined
 from headstart.errors import Unreadable
 

@@ -119,3 +119,20 @@ class Splits:
     validation: Dataset | None
     test: TestPart
     facts: dict[str, Any]  # counts and class counts a split, for the record
+
+
+def joined(one: Dataset, other: Dataset) -> Dataset:
+    """Return both one after the other; they must be of one task."""
+    if one.task.labels != other.task.labels:
+        raise ValueError(f"{one.name!r} and {other.name!r} have different labels.")
+    groups = None
+    if one.groups is not None and other.groups is not None:
+        groups = np.concatenate([one.groups, other.groups])
+    inputs = Unlabelled(
+        one.inputs.modality,
+        [*one.inputs.items, *other.inputs.items],
+        [*one.inputs.ids, *other.inputs.ids],
+        np.concatenate([one.inputs.digests, other.inputs.digests]),
+    )
+    targets = np.concatenate([one.targets, other.targets])
+    return replace(one, inputs=inputs, targets=targets, groups=groups)

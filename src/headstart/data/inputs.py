@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headstart.compute.progress import Progress, silent
 from headstart.data.clean import survey
 from headstart.data.columns import find_roles
 from headstart.data.dataset import Unlabelled
 from headstart.data.listing import kind_of, walk
-from headstart.data.progress import Progress, silent
 from headstart.data.raw import (
     TABLE_SUFFIXES,
     Options,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Dataset, Item
 from headstart.data.infer import encode, infer_form, known_form, labels_of
 from headstart.data.inputs import open_inputs
@@ -22,7 +23,6 @@ from headstart.data.parts import (
     target_name,
     with_test_part,
 )
-from headstart.data.progress import Progress, silent
 from headstart.data.raw import ALL, TABLE_SUFFIXES, Examples, Options, Quarantined, Raw, suffix
 from headstart.data.task import TASKS, Task
 from headstart.errors import DataError, UsageError

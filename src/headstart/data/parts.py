@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from headstart.compute.progress import Progress
 from headstart.data.clean import survey
 from headstart.data.dataset import Dataset, Splits, TestPart, Unlabelled
 from headstart.data.infer import Form, parse
-from headstart.data.progress import Progress
 from headstart.data.raw import ALL, Examples, Quarantined, Raw, count, some
 from headstart.data.split import holdout
 from headstart.data.task import Task

@@ -61,6 +61,11 @@ class Extractor:
         """Name of the engine in use; None before the first example was run."""
         return self._choice.name if self._choice else self._engine
 
+    @property
+    def agreement(self) -> float | None:
+        """Lowest cosine with fp32 on the sample; None before the first example was run."""
+        return round(self._choice.agreement, 6) if self._choice else None
+
     def table(self, inputs: Unlabelled, *, progress: Progress = silent) -> FeatureTable:
         """Return the features of `inputs`.
 

@@ -31,6 +31,11 @@ class BackboneCard:
     available: bool = True
     note: str = ""  # for instance why it is not available
 
+    @property
+    def title(self) -> str:
+        """The id as a table shows it: of a folder, its name alone."""
+        return Path(self.id).name if self.source == "local" else self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:

@@ -12,6 +12,7 @@ from headstart.data.modality.base import Decoded, InputSpec
 from headstart.errors import ModelError
 from headstart.sources.backbone import BackboneCard, Batch, Stage
 from headstart.sources.cards import read_card
+from headstart.sources.oneline import one_line
 from headstart.sources.pooling import choose_pooling, pool, step_mask
 from headstart.sources.preprocess import Preprocess, load_preprocess
 from headstart.sources.safety import FolderFiles, look_into, read_json
@@ -171,10 +172,9 @@ def _assemble(
         stages = find_stages(tower, run)
     except Exception as error:
         # Whatever the model does with its own preprocessing's output, the person must hear of it.
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ModelError(
             f"{files.folder}: {type(tower).__name__} fails on what its own preprocessing gives: "
-            f"{reason} Check preprocessor_config.json or the tokenizer against config.json."
+            f"{one_line(error)} Check its preprocessing files against config.json."
         ) from None
     batch, output = seen[0]
     pooling = choose_pooling(modality, tower, output, text_cls=_wants_cls(files.folder))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import ModelError
+from headstart.sources.oneline import one_line
 from headstart.sources.safety import FolderFiles
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def load_config(files: FolderFiles) -> Any:
         )
     except Exception as error:
         # A wrong field fails in transformers' validation as whatever that field's check raises.
-        raise ModelError(f"{files.folder / 'config.json'}: {_first_line(error)}") from None
+        raise ModelError(f"{files.folder / 'config.json'}: {one_line(error)}") from None
     if getattr(config, "apply_spec_augment", False):
         config.apply_spec_augment = False  # it hides parts of the input in train mode
     return config
@@ -82,17 +83,23 @@ def load_model(files: FolderFiles, config: Any) -> tuple[nn.Module, list[str]]:
             use_safetensors=not files.pickled,
             weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # refused below, in plainer words
             local_files_only=True,
             trust_remote_code=False,
         )
     except ImportError as error:
-        raise ModelError(f"{files.folder} needs a missing package: {_first_line(error)}") from None
+        raise ModelError(f"{files.folder} needs a missing package: {one_line(error)}") from None
     except Exception as error:
         # Shapes that do not fit, files that are no tensors, architectures without a base model.
         raise ModelError(
-            f"{files.folder} cannot be loaded: {_first_line(error)} "
+            f"{files.folder} cannot be loaded: {one_line(error)} "
             "Check that config.json and weights belong together."
         ) from None
+    for name, found, wanted in sorted(report["mismatched_keys"]):
+        raise ModelError(
+            f"{files.folder}: the weights do not fit config.json: {name} has shape {tuple(found)}, "
+            f"expected {tuple(wanted)}. Check that both come from one model."
+        )
     mend_batch_norm(model)
     return model.eval(), sorted(report["missing_keys"])
 
@@ -202,8 +209,3 @@ def fingerprint_state(module: nn.Module, seed: str) -> str:
         mixed.update(name.encode())
         mixed.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return mixed.hexdigest()
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__)[:200]

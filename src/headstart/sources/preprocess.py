@@ -13,6 +13,7 @@ from headstart.data.modality.base import Decoded, InputSpec
 from headstart.errors import ModelError
 from headstart.sources.backbone import Batch
 from headstart.sources.cards import guess_modality
+from headstart.sources.oneline import one_line
 from headstart.sources.safety import read_json
 
 # One of these holds a tokenizer's vocabulary; tokenizers of bytes or characters need none.
@@ -131,16 +132,16 @@ def load_preprocess(modality: str, folder: Path, config: Any, model: Any) -> Pre
     try:
         return loaders[modality](folder, config, model)
     except ImportError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{folder}: its preprocessing needs a missing package: {reason}") from None
+        raise ModelError(
+            f"{folder}: its preprocessing needs a missing package: {one_line(error)}"
+        ) from None
     except ModelError:
         raise
     except Exception as error:
         # transformers raises OSError, ValueError, TypeError, KeyError … for a bad or absent file
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
             f"{folder} has no usable {kinds[modality].removeprefix('an ').removeprefix('a ')}: "
-            f"{reason[:160]} Copy these files from the model's origin."
+            f"{one_line(error)} Copy these files from the model's origin."
         ) from None
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from headstart.errors import ModelError, ModelNotFound, UnsafeWeights
 from headstart.sources.backbone import Backbone, BackboneCard
 from headstart.sources.cards import read_card
+from headstart.sources.oneline import one_line
 from headstart.sources.safety import PICKLE_ENDINGS, PREPROCESSING, find_weights
 
 PREFIX = "hf:"
@@ -68,7 +69,7 @@ class Hub:
 def fetch(repository: str, *, allow_pickle: bool = False) -> Path:
     """Return the folder of a complete model: from the hub, or offline from the cache.
 
-    A file that is in the cache is not fetched again; an interrupted download is continued.
+    A file that is in the cache is not fetched again, after an interruption neither.
     Raises ModelNotFound (no such model, or not to be had offline), UnsafeWeights (pickle only),
     ModelError (no weights, or an interrupted download).
     """
@@ -183,14 +184,14 @@ def _download(repository: str, patterns: tuple[str, ...]) -> Path:
             "and no folder of that name here. Check the spelling."
         ) from None
     except errors.HFValidationError as error:
-        raise ModelNotFound(f"{repository!r} is no hub id: {_first_line(error)}") from None
+        raise ModelNotFound(f"{repository!r} is no hub id: {one_line(error)}") from None
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled):
         return _from_cache(repository, f"{endpoint()} cannot be reached")
     except Exception as error:
         # The client lets httpx errors through, of more kinds than its documentation names.
         raise ModelError(
             f"The download of {repository} from {endpoint()} was interrupted: "
-            f"{_first_line(error)} What has come stays in the cache; run again to continue."
+            f"{one_line(error)} Files that came whole stay in the cache; run again to fetch the rest."
         ) from error
 
 
@@ -202,7 +203,7 @@ def _names(repository: str) -> list[str]:
     except Exception as error:
         # As in _download: whatever the client raises, the files could not be listed.
         raise ModelError(
-            f"The files of {repository} on {endpoint()} cannot be listed: {_first_line(error)}"
+            f"The files of {repository} on {endpoint()} cannot be listed: {one_line(error)}"
         ) from error
 
 
@@ -224,11 +225,6 @@ def _calm() -> Iterator[Any]:
         yield Bar
     finally:
         logging.set_verbosity(verbosity)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {(lines[0] if lines else '')[:160]}."
 
 
 HUB = Hub()

@@ -1,0 +1,65 @@
+"""A recipe says everything that a run needs. TOML in and out; every run writes back its own."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from headstart.errors import UsageError
+
+SCHEMA = 1
+PYTHON_OBJECTS = "python objects"
+
+
+class DataRecipe(BaseModel):
+    """Where the data is and how it is read. `source` is a path, or "python objects"."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    test: str | None = None
+    input: str | None = None
+    target: str | None = None
+    group: str | None = None
+    task: str | None = None
+    modality: str | None = None
+    encoding: str = "utf-8"
+    root: str | None = None
+
+
+class Recipe(BaseModel):
+    """One run. `methods`: settings by name of method or baseline, as the run resolved them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    schema_version: int = Field(default=SCHEMA, alias="schema")
+    models: list[str] = Field(default_factory=list)
+    method: Literal["auto", "probe", "finetune"] = "auto"
+    budget: float = Field(default=600.0, gt=0, description="Seconds for the whole run.")
+    seed: int = Field(default=0, ge=0)
+    allow_pickle: bool = False
+    data: DataRecipe
+    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def to_toml(self) -> str:
+        """Return the recipe as TOML; what is None is left out."""
+        import tomli_w
+
+        return tomli_w.dumps(self.model_dump(by_alias=True, exclude_none=True))
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe. Raises UsageError that names the file and the field."""
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"The recipe {path} cannot be read: {error}.") from None
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"The recipe {path}: {where}: {first['msg']}.") from None

@@ -1,0 +1,140 @@
+"""The stages in order: one call from data to evidence, and what can be done with a RUN folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headstart.run.use import Evaluation, Prediction, Run
+
+if TYPE_CHECKING:
+    from headstart.compute.progress import Progress
+
+
+def transfer(
+    data: Any,
+    *,
+    model: str | Sequence[str] | None = None,
+    method: str = "auto",
+    input: str | None = None,
+    target: Any = None,
+    test: Any = None,
+    group: Any = None,
+    task: str | None = None,
+    modality: str | None = None,
+    budget: str | float = "10m",
+    seed: int = 0,
+    out: str | Path | None = None,
+    encoding: str = "utf-8",
+    root: str | Path | None = None,
+    allow_pickle: bool = False,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Adapt pretrained models to `data`, hold them against baselines, and return the run.
+
+    `data`: a path (folder, table) or Python objects (texts, paths, arrays; a DataFrame; a pair of
+    inputs and targets). `model`: one or several ids; None takes the starter of the modality.
+    `method`: "auto", "probe" or "finetune". `test`: data for the sealed test part. `budget`:
+    "90s", "10m" or seconds. `out`: the RUN folder, which must not exist yet.
+
+    Raises a HeadstartError that says what is wrong, where, and what to do.
+    """
+    from headstart.compute.budget import seconds_of
+    from headstart.compute.progress import silent
+    from headstart.errors import UsageError
+    from headstart.recipe import PYTHON_OBJECTS, DataRecipe, Recipe
+    from headstart.run.transfer import start
+
+    if method not in ("auto", "probe", "finetune"):
+        raise UsageError(f"--method {method!r} is unknown; known: auto, probe, finetune.")
+    if not isinstance(seed, int) or seed < 0:
+        raise UsageError(f"--seed must be a whole number >= 0, got {seed!r}.")
+    from_disk = isinstance(data, str | Path)
+    options = {"test": test, "target": target, "group": group}
+    plain = {k: str(v) for k, v in options.items() if isinstance(v, str | Path)}
+    recipe = Recipe(
+        models=[model] if isinstance(model, str) else list(model or []),
+        method=method,  # type: ignore[arg-type]
+        budget=seconds_of(budget),
+        seed=seed,
+        allow_pickle=allow_pickle,
+        data=DataRecipe(
+            source=str(data) if from_disk else PYTHON_OBJECTS,
+            input=input,
+            task=task,
+            modality=modality,
+            encoding=encoding,
+            root=str(root) if root is not None else None,
+            **plain,
+        ),
+    )
+    objects = {k: v for k, v in options.items() if v is not None and k not in plain}
+    folder, record = start(
+        recipe,
+        Path(out) if out is not None else None,
+        data=None if from_disk else data,
+        options=objects,
+        progress=progress or silent,
+        say=say or (lambda sentence: None),
+    )
+    return Run(folder.path, record)
+
+
+def resume(
+    path: str | Path,
+    *,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Continue a run that was stopped: candidates that were finished are not made again.
+
+    Raises RunError for a run that is done, or whose data came as Python objects.
+    """
+    from headstart.compute.progress import silent
+    from headstart.errors import RunError
+    from headstart.recipe import PYTHON_OBJECTS, read_recipe
+    from headstart.run.folder import RECIPE, RECORD
+    from headstart.run.transfer import start
+
+    folder = Path(path).expanduser()
+    if not (folder / RECIPE).exists():
+        raise RunError(f"{folder} has no {RECIPE}; is it a RUN folder?")
+    if (folder / RECORD).exists() and Run.open(folder).record.status == "done":
+        raise RunError(f"{folder} is done; there is nothing to continue.")
+    recipe = read_recipe(folder / RECIPE)
+    if recipe.data.source == PYTHON_OBJECTS:
+        raise RunError(f"The data of {folder} came as Python objects; call transfer again.")
+    made, record = start(
+        recipe,
+        folder,
+        progress=progress or silent,
+        say=say or (lambda sentence: None),
+        again=True,
+    )
+    return Run(made.path, record)
+
+
+def cook(
+    recipe_path: str | Path,
+    *,
+    out: str | Path | None = None,
+    progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
+) -> Run:
+    """Run a recipe from a TOML file, perhaps one that a run wrote and a person edited."""
+    from headstart.compute.progress import silent
+    from headstart.recipe import read_recipe
+    from headstart.run.transfer import start
+
+    made, record = start(
+        read_recipe(Path(recipe_path)),
+        Path(out) if out is not None else None,
+        progress=progress or silent,
+        say=say or (lambda sentence: None),
+    )
+    return Run(made.path, record)
+
+
+__all__ = ["Evaluation", "Prediction", "Run", "cook", "resume", "transfer"]

