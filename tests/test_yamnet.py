@@ -208,6 +208,9 @@ def test_fresh_weights_keep_the_signal_alive() -> None:
         out = model(**batch).pooler_output
     assert out.shape == (2, 1024)
     assert 0.1 < float(out.square().mean().sqrt()) < 10
+    with torch.no_grad():  # the middle of log-mel gives 0 before the first ReLU, inside the edges
+        middle = model.layer1.conv(torch.full((1, 1, 3, 3), -3.0))
+    torch.testing.assert_close(middle, torch.zeros_like(middle), atol=1e-5, rtol=0)
     again, other = seeded(YamnetModel, YamnetConfig()), seeded(YamnetModel, YamnetConfig(), seed=1)
     assert torch.equal(again.layer5.depthwise.weight, model.layer5.depthwise.weight)
     assert not torch.equal(other.layer5.depthwise.weight, model.layer5.depthwise.weight)
