@@ -191,7 +191,7 @@ def _download(repository: str, patterns: tuple[str, ...]) -> Path:
         # The client lets httpx errors through, of more kinds than its documentation names.
         raise ModelError(
             f"The download of {repository} from {endpoint()} was interrupted: "
-            f"{one_line(error)} Files that came whole stay in the cache; run again to fetch the rest."
+            f"{one_line(error)} What came whole stays in the cache; run again to fetch the rest."
         ) from error
 
 
