@@ -23,12 +23,12 @@ from headstart.data.modality.base import InputSpec
 from headstart.sources.architectures import register_all
 from headstart.sources.architectures.yamnet import (
     YamnetConfig,
-    YamnetFeatureExtractor,
     YamnetForAudioClassification,
     YamnetLayer,
     YamnetModel,
     YamnetStem,
 )
+from headstart.sources.architectures.yamnet_frontend import YamnetFeatureExtractor
 
 SECOND = 16000
 

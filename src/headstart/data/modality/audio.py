@@ -53,7 +53,8 @@ class AudioModality:
         """Return float32 mono samples (t,) in [-1, 1] at `spec.sampling_rate`, cut at its seconds.
 
         Channels are averaged, integers scaled by their type, floats above 1 clipped. A WAV file
-        that ends early gives what there is of it, as players do; FLAC that does is refused. Raises Unreadable with the reason.
+        that ends early gives what there is of it, as players do; FLAC that does is refused.
+        Raises Unreadable with the reason.
         """
         if isinstance(item, Path):
             _check_file(item)
