@@ -15,9 +15,10 @@ from headstart.adapt.gradient import ScaledLinear, Training, fit, task_loss
 from headstart.adapt.heads import Constant
 from headstart.adapt.loop import Phase
 from headstart.adapt.method import Context, Trained
-from headstart.adapt.probe import KernelProbe, Probe, packed
+from headstart.adapt.probe import KernelProbe, Probe, packed, work_of
 from headstart.compute.budget import Stopwatch
 from headstart.compute.randomness import rng_for, seed_for
+from headstart.compute.threads import threads, threads_for
 from headstart.data.task import Task
 from headstart.sources.backbone import Backbone
 
@@ -84,7 +85,7 @@ class Simple:
             rng = rng_for(context.seed, "simple features")
             featuriser = SimpleFeaturiser.fit(inputs, rng=rng)
             features = featuriser.features(inputs, progress=context.progress)
-        with watch.time("fit"):
+        with watch.time("fit"), threads(threads_for(work_of(features, context))):
             found = [Probe().fit(features, context.data.targets, task, context.folds)]
             if not sparse.issparse(features) and context.folds is not None:
                 kernel = KernelProbe(seed=seed_for(context.seed, "landmarks"))

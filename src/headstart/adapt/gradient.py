@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from headstart.adapt.heads import Linear
 from headstart.adapt.loop import Diverged, Phase, endless, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import mean_loss, temperature
+from headstart.compute.machine import machine
 from headstart.compute.randomness import rng_for, seed_for
+from headstart.compute.threads import threads
 from headstart.data.task import Task
 from headstart.sources.backbone import Backbone, Batch, with_module
 
@@ -138,7 +140,7 @@ def _run(
     rows = context.training
     begun = time.perf_counter()
     an_epoch = feed.steps(len(rows), training.batch)
-    pace = _pace(training, model, feed, targets, rows)
+    pace, count = _pace(training, model, feed, targets, rows)
     affordable = int(TIME_SHARE * context.seconds / pace)
     steps = max(2, min(training.epochs * an_epoch, affordable))
     phases = training.phases(steps)
@@ -150,7 +152,7 @@ def _run(
     ended = "all steps"
     watch.validate(model, 0, float("nan"))
     recent: list[float] = []
-    with context.progress(training.name, total) as advance:
+    with threads(count), context.progress(training.name, total) as advance:
         try:
             seed = seed_for(context.seed, f"dropout/{training.name}")
             for step in train(model, training.backbone, phases, batches, seed=seed):
@@ -173,6 +175,7 @@ def _run(
         "steps": step_count(watch),
         "steps_planned": total,
         "steps_an_epoch": an_epoch,
+        "threads": count,
         "batch": training.batch,
         "ended": ended,
         "phases": [{"name": p.name, "steps": p.steps, "rates": p.rates} for p in phases],
@@ -194,8 +197,8 @@ def _epoch(
 
 def _pace(
     training: Training, model: nn.ModuleDict, feed: Feed, targets: Targets, rows: np.ndarray
-) -> float:
-    """Measure seconds a step, on a copy that is thrown away: the faster of two."""
+) -> tuple[float, int]:
+    """Measure seconds a step on a copy that is thrown away: (the best, on so many threads)."""
     twin = copy.deepcopy(model)
     backbone = copy.copy(training.backbone)
     object.__setattr__(backbone, "module", twin["backbone"])
@@ -203,14 +206,18 @@ def _pace(
     at = max(0, len(rows) // 2 - training.batch // 2)
     batch = rows[middle[at : at + training.batch]]
     pair = (feed.batch(batch), targets.values[torch.from_numpy(batch)])
-    phase = training.phases(4)[-1]
-    one = Phase(name=phase.name, steps=3, rates=phase.rates, loss=task_like(phase, backbone))
-    times = [step.seconds for step in train(twin, backbone, (one,), iter([pair] * 3), seed=0)]
-    return min(times[1:])
+    phase = replace(training.phases(4)[-1], steps=3, loss=stand_in(backbone))
+
+    def measured(count: int) -> tuple[float, int]:
+        with threads(count):
+            steps = train(twin, backbone, (phase,), iter([pair] * 3), seed=0)
+            return min([step.seconds for step in steps][1:]), count
+
+    return min(measured(count) for count in {1, machine().cores})
 
 
-def task_like(phase: Phase, backbone: Backbone) -> Callable[..., Tensor]:
-    """A cheap stand-in for a phase's loss that runs the twin's backbone."""
+def stand_in(backbone: Backbone) -> Callable[..., Tensor]:
+    """Return a loss as dear as the real one, on another copy of the backbone."""
 
     def loss(model: nn.ModuleDict, inputs: Batch, targets: Tensor, progress: float) -> Tensor:
         out: Tensor = model["head"](backbone.embed(inputs)).square().mean()

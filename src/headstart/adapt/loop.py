@@ -96,7 +96,7 @@ def train(
             optimiser.step()
             model.eval()
             number += 1
-            yield Step(number, phase.name, float(loss), share, time.perf_counter() - start)
+            yield Step(number, phase.name, float(loss.detach()), share, time.perf_counter() - start)
 
 
 def schedule(index: int, steps: int, warm_up: float) -> float:

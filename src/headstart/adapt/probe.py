@@ -32,6 +32,7 @@ from headstart.adapt.solvers.logistic import (
 )
 from headstart.adapt.solvers.ridge import RidgeFit, ridge, ridge_by_folds
 from headstart.compute.budget import Stopwatch
+from headstart.compute.threads import threads, threads_for
 from headstart.data.task import Task
 
 STRENGTHS = tuple(float(s) for s in np.logspace(2, -6, 33))
@@ -111,9 +112,15 @@ def solve(
     with watch.time("extract"):
         features = featuriser.features(context.data.inputs, progress=context.progress)
     task, targets = context.data.task, context.data.targets
-    with watch.time("fit"):
+    with watch.time("fit"), threads(threads_for(work_of(features, context))):
         found = solver.fit(features, targets, task, context.folds)
     return packed(name, method, found, featuriser, context, watch.seconds)
+
+
+def work_of(features: Any, context: Context) -> float:
+    """Return the multiplications of one product of the solver with all folds."""
+    folds = context.folds.count if context.folds else 1
+    return float(np.prod(features.shape)) * context.data.task.outputs * folds
 
 
 def packed(
