@@ -64,9 +64,9 @@ def _constant(targets: np.ndarray, task: Task) -> np.ndarray:
         return np.asarray([targets.mean()])
     if task.name == "classification":
         counts = np.bincount(targets, minlength=task.outputs) + 1.0
-        return np.log(counts / counts.sum())
+        return np.asarray(np.log(counts / counts.sum()))
     share = (targets.sum(axis=0) + 1.0) / (len(targets) + 2.0)
-    return np.log(share / (1 - share))
+    return np.asarray(np.log(share / (1 - share)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

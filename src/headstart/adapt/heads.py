@@ -34,7 +34,8 @@ class Linear:
     kind: ClassVar[str] = "linear"
 
     def outputs(self, features: Any) -> np.ndarray:
-        return np.asarray(features @ self.weights, dtype=np.float64) + self.bias
+        out: np.ndarray = np.asarray(features @ self.weights, dtype=np.float64) + self.bias
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         return {"weights": self.weights, "bias": self.bias}
@@ -67,7 +68,8 @@ class Kernel:
     def outputs(self, features: Any) -> np.ndarray:
         standard = (np.asarray(features, dtype=np.float32) - self.mean) / self.scale
         near = gaussian(standard, self.landmarks, float(self.gamma[0]))
-        return near @ self.weights.astype(np.float64) + self.bias
+        out: np.ndarray = near @ self.weights.astype(np.float64) + self.bias
+        return out
 
     def arrays(self) -> dict[str, np.ndarray]:
         names = ("landmarks", "mean", "scale", "gamma", "weights", "bias")

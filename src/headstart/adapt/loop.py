@@ -9,12 +9,13 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.sources.backbone import Backbone, Batch
+from headstart.sources.backbone import Backbone, Batch, Stage
 
 Loss = Callable[[nn.ModuleDict, Batch, Tensor, float], Tensor]
 NO_DECAY = 1  # dimensions: biases and norms are vectors, and are not decayed
@@ -111,7 +112,7 @@ def schedule(index: int, steps: int, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (index - rising) / max(1, steps - rising)))
 
 
-def _groups(model: nn.ModuleDict, backbone: Backbone, phase: Phase) -> list[dict[str, object]]:
+def _groups(model: nn.ModuleDict, backbone: Backbone, phase: Phase) -> list[dict[str, Any]]:
     """Freeze what stands still; group what moves by learning rate and decay."""
     names = dict(backbone.module.named_parameters())
     for parameter in model.parameters():
@@ -133,7 +134,7 @@ def _groups(model: nn.ModuleDict, backbone: Backbone, phase: Phase) -> list[dict
     return groups
 
 
-def _stage(backbone: Backbone, name: str):  # type: ignore[no-untyped-def]
+def _stage(backbone: Backbone, name: str) -> Stage:
     for stage in backbone.stages:
         if stage.name == name:
             return stage

