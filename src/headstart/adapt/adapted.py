@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from headstart.adapt.featurisers import Featuriser, featuriser_from
@@ -98,6 +99,6 @@ def load_adapted(folder: Path) -> Adapted:
         features = about["features"]
         featuriser = featuriser_from(features["kind"], folder, features)
         task = Task.of(about["task"], tuple(about["labels"]))
-    except (KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise RunError(f"The model in {folder} is damaged: {error}.") from error
     return Adapted(about["name"], about["method"], about["modality"], task, featuriser, head)

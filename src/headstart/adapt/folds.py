@@ -31,6 +31,16 @@ class Folds:
         kept: np.ndarray = self.of != fold
         return kept if self.apart is None else kept & (self.of != self.apart)
 
+    @property
+    def asked(self) -> np.ndarray:
+        """Return (n,) bool: the examples that some model can be asked about without having seen.
+
+        All of them, but for training data too small to fold beside validation data of its own.
+        """
+        able = np.asarray([self.inside(fold).any() for fold in range(self.count)])
+        held: np.ndarray = able[self.of]
+        return held
+
 
 def plan(data: Dataset, validation: np.ndarray | None, *, rng: np.random.Generator) -> Folds | None:
     """Fold `data`; rows `validation`, where given, stand apart. None where it is too small."""

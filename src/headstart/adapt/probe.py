@@ -205,6 +205,7 @@ class KernelProbe:
 class _Choice:
     strength: float
     left_out: np.ndarray | None  # (n, k)
+    asked: np.ndarray | None = None  # (n,) bool: rows of `left_out` that mean something
 
 
 def _choose(
@@ -222,12 +223,15 @@ def _choose(
     fold = torch.from_numpy(folds.of)
     inside = np.stack([folds.inside(at) for at in range(folds.count)], axis=1)
     path = Path(prepared, truth, even_weights(torch.from_numpy(inside)), link_of(task))
+    asked = torch.from_numpy(folds.asked)
+    smooth = smoothed(truth[asked], link_of(task))
     seen: list[tuple[float, float, float, Any]] = []  # strength, log loss, errors, outputs
     for strength in sorted(strengths, reverse=True):
         path.solve(strength, tolerance=CHOICE_TOLERANCE, most=40)
         outputs = held_out(path.outputs, fold)
-        loss = _loss_at_best_temperature(path.link, outputs, truth)
-        seen.append((strength, loss, _errors(outputs, truth, task), outputs.clone()))
+        loss = _loss_at_best_temperature(path.link, outputs[asked], smooth)
+        errors = _errors(outputs[asked], truth[asked], task)
+        seen.append((strength, loss, errors, outputs.clone()))
         lowest = min(entry[1] for entry in seen)
         fewest = min(range(len(seen)), key=lambda at: seen[at][2])
         if loss > 1.3 * lowest and fewest < len(seen) - 6:
@@ -236,7 +240,7 @@ def _choose(
     slack = 0.25 * np.sqrt(max(best, 0.5))  # of the count of errors
     close = [entry for entry in seen if entry[2] <= best + slack]
     strength, _, _, outputs = min(close, key=lambda entry: entry[1])
-    return _Choice(strength, outputs.double().numpy())
+    return _Choice(strength, outputs.double().numpy(), folds.asked)
 
 
 def _loss_at_best_temperature(link: Link, outputs: torch.Tensor, truth: torch.Tensor) -> float:
@@ -271,28 +275,42 @@ def _finished(
     details: dict[str, Any],
 ) -> Fit:  # fmt: skip
     details = details | {"strength": choice.strength}
-    left_out = choice.left_out
-    if left_out is None:
+    left_out, asked = choice.left_out, choice.asked
+    if left_out is None or asked is None:
         return Fit(head, None, details | {"out_of_fold_loss": float("inf")}, _size(head))
     if calibrate:
-        factor = 1.0 / temperature(left_out, targets, task)
+        factor = 1.0 / temperature(left_out[asked], targets[asked], task)
         head, left_out = head.sharpened(factor), left_out * factor
         details["temperature"] = round(1.0 / factor, 4)
-    details["out_of_fold_loss"] = mean_loss(left_out, targets, task)
+    details["out_of_fold_loss"] = mean_loss(left_out[asked], targets[asked], task)
     return Fit(head, left_out, details, _size(head))
 
 
 def temperature(outputs: np.ndarray, targets: np.ndarray, task: Task) -> float:
     """Return the T in [0.05, 20] for which outputs / T have the least log loss.
 
+    Targets are smoothed: n examples without an error do not show that there is none in 10 n.
     Source: Guo et al., ICML 2017. `outputs` must not come from a fit on the same examples.
     """
+    link = link_of(task)
+    truth = smoothed(truth_of(targets, task).double(), link)
+    raw = torch.from_numpy(np.ascontiguousarray(outputs, dtype=np.float64))
 
     def loss(log_t: float) -> float:
-        return mean_loss(outputs * np.exp(-log_t), targets, task)
+        return float(link.loss(raw[:, None] * np.exp(-log_t), truth[:, None]).mean())
 
     found = minimize_scalar(loss, bounds=(-3.0, 3.0), method="bounded")
     return float(np.exp(found.x)) if found.fun < loss(0.0) else 1.0
+
+
+def smoothed(truth: torch.Tensor, link: Link) -> torch.Tensor:
+    """Spread one example's worth of truth (n, k) over all outcomes.
+
+    Source: Platt, Probabilities for SV machines, 1999, sec. 2.2.
+    """
+    share = 1.0 / (len(truth) + 1)
+    even = 0.5 if link is SIGMOID else 1.0 / truth.shape[1]
+    return truth * (1 - share) + share * even
 
 
 def mean_loss(outputs: np.ndarray, targets: np.ndarray, task: Task) -> float:
@@ -333,13 +351,13 @@ def _sparse_ridge(
 
     everything = np.arange(len(targets))
     folds = folds or Folds(everything % min(5, len(everything)))
-    left_out = np.empty((len(strengths), len(targets)))
+    left_out = np.zeros((len(strengths), len(targets)))
     for fold in range(folds.count):
-        asked = np.flatnonzero(folds.of == fold)
+        asked = np.flatnonzero((folds.of == fold) & folds.asked)
         for at, strength in enumerate(strengths if len(asked) else ()):
             model = fit(np.flatnonzero(folds.inside(fold)), strength)
             left_out[at, asked] = model.predict(features[asked])
-    errors = ((left_out - targets) ** 2).mean(axis=1)
+    errors = ((left_out - targets)[:, folds.asked] ** 2).mean(axis=1)
     best = int(errors.argmin())
     model = fit(everything, strengths[best])
     return RidgeFit(

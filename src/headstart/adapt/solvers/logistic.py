@@ -93,7 +93,7 @@ class Path:
         for iteration in range(most):
             direction = self._direction(gradient, scale)
             slope = _dot(gradient, direction)
-            uphill = slope >= 0  # numerically spent curvature: restart from the preconditioner
+            uphill = slope > 0  # numerically spent curvature: restart from the preconditioner
             if bool(uphill.any()):
                 self._steps.clear()
                 self._turns.clear()
@@ -179,8 +179,11 @@ def _dot(one: Tensor, other: Tensor) -> Tensor:
 
 
 def even_weights(inside: Tensor) -> Tensor:
-    """Turn (N, P) membership of problems into weights whose columns sum to one."""
-    return inside.float() / inside.float().sum(dim=0)
+    """Turn (N, P) membership of problems into weights whose columns sum to one.
+
+    A problem without examples stays at zero.
+    """
+    return inside.float() / inside.float().sum(dim=0).clamp_min(1.0)
 
 
 def held_out(outputs: Tensor, folds: Tensor) -> Tensor:

@@ -37,10 +37,10 @@ def ridge_by_folds(
 
     columns = design.forward[:, :-1].double()
     truth = torch.from_numpy(np.asarray(targets, dtype=np.float64))
-    left_out = torch.empty(len(strengths), len(truth), dtype=torch.float64)
+    left_out = torch.zeros(len(strengths), len(truth), dtype=torch.float64)
     for fold in range(folds.count):
         inside, asked = torch.from_numpy(folds.inside(fold)), torch.from_numpy(folds.of == fold)
-        if not asked.any():
+        if not asked.any() or not inside.any():
             continue
         mean, centre = columns[inside].mean(dim=0), truth[inside].mean()
         own = columns[inside] - mean
@@ -50,7 +50,7 @@ def ridge_by_folds(
         for at, strength in enumerate(strengths):
             shrink = 1.0 / (values.clamp_min(0.0) + len(own) * strength)
             left_out[at, asked] = outside @ (shrink * along) + centre
-    errors = (left_out - truth).square().mean(dim=1).numpy()
+    errors = (left_out - truth)[:, torch.from_numpy(folds.asked)].square().mean(dim=1).numpy()
     best = int(errors.argmin())
     fitted = ridge(design, targets, [strengths[best]])
     return RidgeFit(fitted.weights, fitted.bias, strengths[best], left_out[best].numpy(), errors)
