@@ -60,11 +60,12 @@ class Probe:
     """A linear head on frozen features: multinomial or binary logistic regression, or ridge.
 
     `strengths`: L2 regularisation per example, on scaled features (1 / (n C) in scikit-learn's
-    terms). Scaling by column, or by one number for all, is chosen out of fold. `calibrate`: scale
-    the outputs by the temperature that out-of-fold outputs ask for (Guo et al., ICML 2017).
+    terms). `scalings` of the features are fitted each, and their mean too (which is linear again,
+    and hedges the choice); the lowest out-of-fold loss is taken. `calibrate`: scale the outputs by the temperature that out-of-fold outputs ask for (Guo et al., ICML 2017).
     """
 
     strengths: tuple[float, ...] = STRENGTHS
+    scalings: tuple[Scaling, ...] = ("global", "column")
     calibrate: bool = True
     name = "probe"
     uses_model = True
@@ -79,10 +80,12 @@ class Probe:
 
     def fit(self, features: Any, targets: np.ndarray, task: Task, folds: Folds | None) -> Fit:
         """Fit features (n, d), dense or CSR, to `targets` as `Dataset.targets` holds them."""
-        scalings: tuple[Scaling, ...] = ("global", "column")
+        scalings = self.scalings
         if folds is None or sparse.issparse(features):
-            scalings = ("global",)
+            scalings = scalings[:1]
         fits = [self._scaled(scaling, features, targets, task, folds) for scaling in scalings]
+        if len(fits) > 1:
+            fits.append(_blended(fits, targets, task))
         return min(fits, key=lambda fit: fit.details["out_of_fold_loss"])
 
     def _scaled(
@@ -284,6 +287,27 @@ def _finished(
         details["temperature"] = round(1.0 / factor, 4)
     details["out_of_fold_loss"] = mean_loss(left_out[asked], targets[asked], task)
     return Fit(head, left_out, details, _size(head))
+
+
+def _blended(fits: Sequence[Fit], targets: np.ndarray, task: Task) -> Fit:
+    """Return the mean of linear fits, which is a linear fit."""
+    heads = [fit.head for fit in fits if isinstance(fit.head, Linear)]
+    head = Linear(
+        np.mean([head.weights for head in heads], axis=0),
+        np.mean([head.bias for head in heads], axis=0),
+    )
+    left_out = np.mean([fit.left_out for fit in fits], axis=0)
+    if task.name == "regression":
+        loss = float(np.mean((left_out[:, 0] - targets) ** 2))
+    else:
+        loss = mean_loss(left_out, targets, task)
+    details = {
+        "head": "linear",
+        "scaling": "mean of " + " and ".join(fit.details["scaling"] for fit in fits),
+        "strength": [fit.details["strength"] for fit in fits],
+        "out_of_fold_loss": loss,
+    }
+    return Fit(head, left_out, details, fits[0].trained)
 
 
 def temperature(outputs: np.ndarray, targets: np.ndarray, task: Task) -> float:
