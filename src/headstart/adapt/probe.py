@@ -296,7 +296,8 @@ def _blended(fits: Sequence[Fit], targets: np.ndarray, task: Task) -> Fit:
         np.mean([head.weights for head in heads], axis=0),
         np.mean([head.bias for head in heads], axis=0),
     )
-    left_out = np.mean([fit.left_out for fit in fits], axis=0)
+    held = [fit.left_out for fit in fits if fit.left_out is not None]
+    left_out = np.mean(held, axis=0)
     if task.name == "regression":
         loss = float(np.mean((left_out[:, 0] - targets) ** 2))
     else:
