@@ -106,7 +106,8 @@ def scaled_head(features: object, outputs: int) -> ScaledLinear:
     """Return a head for features (n, d) like these, in units of their overall deviation."""
     table = torch.as_tensor(features, dtype=torch.float32)
     spread = table.std(dim=0).square().mean().sqrt().clamp_min(1e-6)
-    return ScaledLinear(table.mean(dim=0), spread.expand(table.shape[1]).clone(), outputs)
+    with torch.random.fork_rng(devices=[]):  # its random start leaves the global generator alone
+        return ScaledLinear(table.mean(dim=0), spread.expand(table.shape[1]).clone(), outputs)
 
 
 RATES = {"batch": 5e-4, "layer": 1e-4, "none": 1e-4}
