@@ -29,3 +29,25 @@ def private_cache(
 ) -> None:
     """Give each test session a feature store of its own, away from the person's."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "headstart-cache"))
+
+
+@pytest.fixture(scope="session")
+def one_core() -> None:
+    """Let Headstart see one core: training adds up in one order, so equal means equal bit by bit.
+
+    (Several threads that share busy cores are also a hundred times slower on tiny models.)
+    """
+    import torch
+
+    from headstart.compute.machine import machine
+
+    torch.set_num_threads(1)
+    if not hasattr(os, "sched_setaffinity"):
+        return
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(mine)})
+    try:
+        machine.cache_clear()
+        machine()
+    finally:
+        os.sched_setaffinity(0, mine)
