@@ -258,13 +258,18 @@ def _interval(measured: Any) -> str:
 
 
 def main() -> None:
-    """Entry point: our own errors become one line and exit code 2, Ctrl-C exit code 130."""
+    """Entry point: our own errors become one line and exit code 2, Ctrl-C exit code 130.
+
+    Typer turns Ctrl-C into a silent exit with code 130.
+    """
     try:
         app()
     except HeadstartError as error:
         print(f"headstart: {_one_line(error)}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         print(
             "headstart: stopped. What was finished is kept in the RUN folder; go on with: "
             "headstart transfer --resume RUN",
