@@ -59,11 +59,12 @@ class Adapted:
             )
             shutil.rmtree(folder, ignore_errors=True)
             partial.rename(folder)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:  # safetensors wraps what the disk says
             shutil.rmtree(partial, ignore_errors=True)
+            reason = getattr(error, "strerror", None) or error
             raise RunError(
-                f"The model {self.name!r} cannot be written to {folder}: "
-                f"{error.strerror or error}. Free some space, or name another folder with --out."
+                f"The model {self.name!r} cannot be written to {folder}: {reason}. "
+                "Free some space, or name another folder with --out."
             ) from error
 
     def _about(self, settings: dict[str, Any]) -> dict[str, Any]:
