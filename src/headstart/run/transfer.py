@@ -87,7 +87,7 @@ def walk(job: Job) -> RunRecord:
             _add(job, "candidate", method, context(0.0, source))
     source = _leading_source(job)
     for method in (m for m in candidates if m.trains):
-        seconds = max(LEAST_SECONDS, 0.5 * job.budget.left)
+        seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
         _add(job, "candidate", method, context(seconds, source))
     for method in _configured(job.recipe, BASELINES):
         if method.uses_model:
@@ -143,8 +143,8 @@ def _add(job: Job, role: str, method: Method, context: Context) -> None:
     start = time.perf_counter()
     trained = once(key, job.folder.candidates, lambda: method.adapt(context))
     job.entries.append(Entry(role, model, method, trained))
-    job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
     job.folder.write_record(job.record("running"))
+    job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
 
 
 def _leading_source(job: Job) -> BackboneFeaturiser:
@@ -157,9 +157,10 @@ def _leading_source(job: Job) -> BackboneFeaturiser:
 
 
 def _same_time(job: Job, source: BackboneFeaturiser) -> float:
-    """Return the seconds that transfer with this backbone took in all, at least LEAST_SECONDS."""
+    """Return the seconds that transfer with this backbone took, within what is left of the budget."""
     mine = [e for e in job.entries if e.role == "candidate" and e.model == source.backbone.card.id]
-    return max(LEAST_SECONDS, sum(sum(e.trained.seconds.values()) for e in mine))
+    spent = sum(sum(e.trained.seconds.values()) for e in mine)
+    return max(LEAST_SECONDS, min(spent, job.budget.left))
 
 
 def finish(job: Job) -> RunRecord:
