@@ -28,7 +28,7 @@ def run_quickly(
     model: str | list[str] | None = None, method: str = "auto", **options: Any,
 ) -> Run:  # fmt: skip
     """Like `headstart.transfer`, with settings for the methods that make it quick."""
-    from headstart.run.transfer import start
+    from headstart.run.walk import start
 
     from_disk = isinstance(data, str | Path)
     plain = {k: str(v) for k, v in options.items() if isinstance(v, str | Path)}

@@ -45,7 +45,7 @@ def transfer(
     from headstart.compute.progress import silent
     from headstart.errors import UsageError
     from headstart.recipe import PYTHON_OBJECTS, DataRecipe, Recipe
-    from headstart.run.transfer import start
+    from headstart.run.walk import start
 
     if method not in ("auto", "probe", "finetune"):
         raise UsageError(f"--method {method!r} is unknown; known: auto, probe, finetune.")
@@ -96,7 +96,7 @@ def resume(
     from headstart.errors import RunError
     from headstart.recipe import PYTHON_OBJECTS, read_recipe
     from headstart.run.folder import RECIPE, RECORD
-    from headstart.run.transfer import start
+    from headstart.run.walk import start
 
     folder = Path(path).expanduser()
     if not (folder / RECIPE).exists():
@@ -126,7 +126,7 @@ def cook(
     """Run a recipe from a TOML file, perhaps one that a run wrote and a person edited."""
     from headstart.compute.progress import silent
     from headstart.recipe import read_recipe
-    from headstart.run.transfer import start
+    from headstart.run.walk import start
 
     made, record = start(
         read_recipe(Path(recipe_path)),

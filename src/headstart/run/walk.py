@@ -157,7 +157,7 @@ def _leading_source(job: Job) -> BackboneFeaturiser:
 
 
 def _same_time(job: Job, source: BackboneFeaturiser) -> float:
-    """Return the seconds that transfer with this backbone took, within what is left of the budget."""
+    """Return the seconds that transfer took with this backbone, if the budget has them left."""
     mine = [e for e in job.entries if e.role == "candidate" and e.model == source.backbone.card.id]
     spent = sum(sum(e.trained.seconds.values()) for e in mine)
     return max(LEAST_SECONDS, min(spent, job.budget.left))
