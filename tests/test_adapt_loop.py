@@ -61,7 +61,7 @@ class Bench:
                      **more)  # fmt: skip
 
     def train(self, *phases: Phase, seed: int = 0) -> list[Step]:
-        return list(train(self.model, self.backbone, phases, self.batches, seed=seed))
+        return list(train(self.model, self.backbone, phases, lambda phase: self.batches, seed=seed))
 
     def state(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.model.state_dict().items()}
@@ -180,7 +180,7 @@ def test_a_loss_that_is_no_number_raises_before_it_does_harm(folders: dict[str, 
     phase = replace(bench.phase(4, {"head": 1e-3}), loss=breaks)
     seen = []
     with pytest.raises(Diverged, match="step 3 of phase 'p'"):
-        for step in train(bench.model, bench.backbone, (phase,), bench.batches, seed=0):
+        for step in train(bench.model, bench.backbone, (phase,), lambda _: bench.batches, seed=0):
             seen.append((step, bench.state()))  # noqa: PERF401 - it raises on the way
     assert [step.number for step, _ in seen] == [1, 2]
     assert not moved(seen[-1][1], bench.state())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from headstart.compute.layout import laid_out
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
@@ -17,6 +18,7 @@ from headstart.sources.backbone import Backbone, Batch
 
 MEMORY_SHARE = 0.25  # of the machine's memory that prepared examples may take
 CHUNK = 32
+SMALL = 4096  # values an example, up to which a tensor of a shell is real
 
 
 class Feed:
@@ -64,7 +66,7 @@ class Feed:
                 advance(len(next(iter(part.values()))))
         if not _one_shape([{n: v[:1] for n, v in part.items()} for part in parts]):
             return None  # the sample was of one shape, the rest is not
-        return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+        return {name: laid_out(torch.cat([part[name] for part in parts])) for name in parts[0]}
 
     def _decode_row(self, row: int) -> Any:
         return self._decode(self._inputs.items[row], self._backbone.spec)
@@ -78,10 +80,25 @@ class Feed:
         """Return the examples at `rows` as one batch."""
         if self._stacked is not None:
             at = torch.from_numpy(rows)
-            return {name: value[at] for name, value in self._stacked.items()}
+            return {name: laid_out(value[at]) for name, value in self._stacked.items()}
         if self._decoded is not None:
             return self._backbone.preprocess([self._decoded[int(row)] for row in rows])
         return self._backbone.preprocess(list(self._pool.map(self._decode_row, map(int, rows))))
+
+    def shell(self, rows: np.ndarray) -> Batch:
+        """Return a batch of the same shapes whose big tensors are zeros that take no memory.
+
+        For a model whose frozen front is stepped over: it still looks at the shape of its inputs.
+        """
+        if self._stacked is None:
+            return self.batch(rows)
+        at = torch.from_numpy(rows)
+        return {
+            name: value.new_zeros(()).expand(len(rows), *value.shape[1:])
+            if value[0].numel() > SMALL
+            else value[at]
+            for name, value in self._stacked.items()
+        }
 
     def epoch(
         self, rows: np.ndarray, size: int, *, rng: np.random.Generator

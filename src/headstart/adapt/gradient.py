@@ -17,12 +17,14 @@ import torch
 from torch import Tensor, nn
 
 from headstart.adapt.adapted import Adapted
+from headstart.adapt.boundary import Cached, Plain, Source, source_for
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.heads import Linear
 from headstart.adapt.loop import Diverged, Phase, endless, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import mean_loss, temperature
+from headstart.compute.layout import lay_out
 from headstart.compute.machine import machine
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
@@ -30,6 +32,7 @@ from headstart.data.task import Task
 from headstart.sources.backbone import Backbone, Batch, with_module
 
 ENOUGH_TO_CALIBRATE = 20  # validation examples
+WORTH_SHARING = 0.2  # seconds a step, above which all cores are surely worth it
 TIME_SHARE = 0.85  # of the time that training steps may take; the rest is validation
 
 
@@ -98,10 +101,15 @@ class Training:
 def task_loss(task: Task, backbone: Backbone) -> Callable[..., Tensor]:
     """Return the loss of a phase: the task's own, on embeddings through the head."""
 
-    def loss(model: nn.ModuleDict, inputs: Batch, targets: Tensor, progress: float) -> Tensor:
-        return task.kind.loss(model["head"](backbone.embed(inputs)), targets)
+    def loss(model: nn.ModuleDict, inputs: Any, targets: Tensor, progress: float) -> Tensor:
+        return task.kind.loss(model["head"](embedded(backbone, inputs)), targets)
 
     return loss
+
+
+def embedded(backbone: Backbone, inputs: Batch | Cached) -> Tensor:
+    """Return embeddings (n, d) of a batch, from its boundary on where its front has been run."""
+    return inputs.embed() if isinstance(inputs, Cached) else backbone.embed(inputs)
 
 
 def fit(training: Training, context: Context) -> Trained:
@@ -110,6 +118,7 @@ def fit(training: Training, context: Context) -> Trained:
     A loss that diverges ends the training; the best checkpoint so far is kept and it is said.
     """
     start = time.perf_counter()
+    lay_out(training.backbone.module)
     model = model_of(training.backbone, training.head)
     targets = Targets.of(context.data.targets, context.data.task, context.training)
     feed = Feed(training.backbone, context.data.inputs, progress=context.progress)
@@ -144,10 +153,18 @@ def _run(
     affordable = int(TIME_SHARE * context.seconds / pace)
     steps = max(2, min(training.epochs * an_epoch, affordable))
     phases = training.phases(steps)
-    batches = endless(
-        lambda rng: _epoch(feed, targets, rows, training.batch, rng),
-        rng_for(context.seed, f"batches/{training.name}"),
-    )
+    rng = rng_for(context.seed, f"batches/{training.name}")
+    found: dict[str, Any] = {}
+    used = np.concatenate([rows, context.validation])
+
+    def batches(phase: Phase) -> Iterator[tuple[Any, Tensor]]:
+        watch.source, about = source_for(
+            feed, training.backbone, set(phase.rates), used,
+            lambda stage: context.progress(f"frozen part before {stage}", len(used)),
+        )  # fmt: skip
+        found.update({phase.name: about} if about else {})
+        return endless(lambda rng: _epoch(watch.source, targets, rows, training.batch, rng), rng)
+
     total = sum(phase.steps for phase in phases)
     ended = "all steps"
     watch.validate(model, 0, float("nan"))
@@ -179,6 +196,7 @@ def _run(
         "batch": training.batch,
         "ended": ended,
         "phases": [{"name": p.name, "steps": p.steps, "rates": p.rates} for p in phases],
+        "boundaries": found,
         "curve": watch.curve,
         "best_step": watch.best_step,
     }
@@ -189,10 +207,10 @@ def step_count(watch: _Watch) -> int:
 
 
 def _epoch(
-    feed: Feed, targets: Targets, rows: np.ndarray, size: int, rng: np.random.Generator
-) -> Iterator[tuple[Batch, Tensor]]:
-    for chosen in feed.epoch(rows, size, rng=rng):
-        yield feed.batch(chosen), targets.values[torch.from_numpy(chosen)]
+    source: Source, targets: Targets, rows: np.ndarray, size: int, rng: np.random.Generator
+) -> Iterator[tuple[Any, Tensor]]:
+    for chosen in source.feed.epoch(rows, size, rng=rng):
+        yield source.batch(chosen), targets.values[torch.from_numpy(chosen)]
 
 
 def _pace(
@@ -210,10 +228,11 @@ def _pace(
 
     def measured(count: int) -> tuple[float, int]:
         with threads(count):
-            steps = train(twin, backbone, (phase,), iter([pair] * 3), seed=0)
+            steps = train(twin, backbone, (phase,), lambda _: iter([pair] * 3), seed=0)
             return min([step.seconds for step in steps][1:]), count
 
-    return min(measured(count) for count in {1, machine().cores})
+    together = measured(machine().cores)
+    return together if together[0] > WORTH_SHARING else min(together, measured(1))
 
 
 def stand_in(backbone: Backbone) -> Callable[..., Tensor]:
@@ -230,7 +249,8 @@ class _Watch:
     """Validates, keeps the best state, and counts how long there was nothing better."""
 
     def __init__(self, training: Training, context: Context, feed: Feed, targets: Targets) -> None:
-        self._training, self._context, self._feed = training, context, feed
+        self._training, self._context = training, context
+        self.source: Source = Plain(feed)
         self._targets = targets
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -258,13 +278,14 @@ class _Watch:
 
     def _predict(self, model: nn.ModuleDict, rows: np.ndarray) -> np.ndarray:
         parts = []
-        order = rows
-        if self._feed.lengths is not None:
-            order = rows[np.argsort(self._feed.lengths[rows], kind="stable")]
+        order, lengths = rows, self.source.feed.lengths
+        if lengths is not None:
+            order = rows[np.argsort(lengths[rows], kind="stable")]
         with torch.inference_mode():
             for at in range(0, len(order), 64):
-                batch = self._feed.batch(order[at : at + 64])
-                parts.append(model["head"](self._training.backbone.embed(batch)).double().numpy())
+                batch = self.source.batch(order[at : at + 64])
+                embeddings = embedded(self._training.backbone, batch)
+                parts.append(model["head"](embeddings).double().numpy())
         outputs = np.empty((len(rows), self._context.data.task.outputs))
         outputs[np.searchsorted(rows, order)] = np.concatenate(parts)
         return outputs * self._targets.scale + self._targets.centre

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from headstart.sources.backbone import Backbone, Batch, Stage
+from headstart.sources.backbone import Backbone, Stage
 
-Loss = Callable[[nn.ModuleDict, Batch, Tensor, float], Tensor]
+Loss = Callable[[nn.ModuleDict, Any, Tensor, float], Tensor]
 NO_DECAY = 1  # dimensions: biases and norms are vectors, and are not decayed
 
 
@@ -65,23 +65,26 @@ def train(
     model: nn.ModuleDict,
     backbone: Backbone,
     phases: tuple[Phase, ...],
-    batches: Iterator[tuple[Batch, Tensor]],
+    batches: Callable[[Phase], Iterator[tuple[Any, Tensor]]],
     *,
     seed: int,
 ) -> Iterator[Step]:
     """Train `model` in place through all phases; yields after every step.
 
-    `backbone` names the stages; its module is model["backbone"]. The model is in evaluation mode
-    whenever a step is yielded. Dropout draws from `seed`. Raises Diverged.
+    `backbone` names the stages; its module is model["backbone"]. `batches` is asked once a phase
+    and must not end. The model is in evaluation mode whenever a step is yielded. Dropout draws
+    from `seed`. Raises Diverged.
     """
     number = 0
     for phase in phases:
         groups = _groups(model, backbone, phase)
         optimiser = torch.optim.AdamW(groups, lr=0.0, fused=True)
         moving = [parameter for group in groups for parameter in group["params"]]
+        model.eval()
+        feed = batches(phase)
         for index in range(phase.steps):
             start = time.perf_counter()
-            inputs, targets = next(batches)
+            inputs, targets = next(feed)
             share = schedule(index, phase.steps, phase.warm_up)
             for group in optimiser.param_groups:
                 group["lr"] = share * group["peak"]
@@ -159,9 +162,9 @@ def _train_mode(model: nn.ModuleDict, backbone: Backbone, phase: Phase) -> None:
 
 
 def endless(
-    epoch: Callable[[np.random.Generator], Iterator[tuple[Batch, Tensor]]],
+    epoch: Callable[[np.random.Generator], Iterator[tuple[Any, Tensor]]],
     rng: np.random.Generator,
-) -> Iterator[tuple[Batch, Tensor]]:
+) -> Iterator[tuple[Any, Tensor]]:
     """Epoch after epoch, each in an order of its own."""
     while True:
         yield from epoch(rng)

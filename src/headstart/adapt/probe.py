@@ -61,7 +61,8 @@ class Probe:
 
     `strengths`: L2 regularisation per example, on scaled features (1 / (n C) in scikit-learn's
     terms). `scalings` of the features are fitted each, and their mean too (which is linear again,
-    and hedges the choice); the lowest out-of-fold loss is taken. `calibrate`: scale the outputs by the temperature that out-of-fold outputs ask for (Guo et al., ICML 2017).
+    and hedges the choice); the lowest out-of-fold loss is taken. `calibrate`:
+    scale the outputs by the temperature that out-of-fold outputs ask for (Guo et al., ICML 2017).
     """
 
     strengths: tuple[float, ...] = STRENGTHS

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from headstart.compute.layout import laid_out, lay_out
 from headstart.compute.machine import machine, torch_device
 from headstart.sources.backbone import Backbone, Batch
 
@@ -59,8 +60,7 @@ def _run_in(backbone: Backbone, device: torch.device, dtype: torch.dtype) -> Run
     if dtype != torch.float32 or device.type != "cpu":
         object.__setattr__(own, "module", copy.deepcopy(backbone.module).to(device, dtype))
     module = own.module.eval()
-    if any(isinstance(part, torch.nn.Conv2d) for part in module.modules()):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    lay_out(module)
 
     def run(batch: Batch) -> np.ndarray:
         with torch.inference_mode():
@@ -78,8 +78,7 @@ def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
         return value
     if not value.is_floating_point():
         return value.to(device)
-    layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
-    return value.to(device, dtype, memory_format=layout)
+    return laid_out(value.to(device, dtype))
 
 
 BUILTIN: tuple[Engine, ...] = (Eager("bf16", bf16=True), Eager("fp32", bf16=False))
