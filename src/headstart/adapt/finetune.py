@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -104,7 +105,7 @@ class FineTune:
 
 def scaled_head(features: object, outputs: int) -> ScaledLinear:
     """Return a head for features (n, d) like these, in units of their overall deviation."""
-    table = torch.as_tensor(features, dtype=torch.float32)
+    table = torch.from_numpy(np.array(features, np.float32))  # a copy: maps of files are read-only
     spread = table.std(dim=0).square().mean().sqrt().clamp_min(1e-6)
     with torch.random.fork_rng(devices=[]):  # its random start leaves the global generator alone
         return ScaledLinear(table.mean(dim=0), spread.expand(table.shape[1]).clone(), outputs)

@@ -93,7 +93,7 @@ def train(
                 torch.manual_seed(seed + number)
                 loss = phase.loss(model, inputs, targets, index / phase.steps)
             if not torch.isfinite(loss):
-                raise Diverged(f"step {number + 1} of phase {phase.name!r}: loss {float(loss)}")
+                raise Diverged(f"step {number + 1} of phase {phase.name!r}: loss {loss.item()}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
             nn.utils.clip_grad_norm_(moving, phase.clip)
