@@ -96,12 +96,19 @@ def tones(count: int, *, seed: int = 0) -> tuple[list[tuple[np.ndarray, int]], l
 def command(
     *arguments: Any, cwd: Path | None = None, check: bool = False, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
+    """Run the command line in a process of its own, on one core."""
     return subprocess.run(
         [sys.executable, "-m", "headstart", *map(str, arguments)],
         capture_output=True, text=True, timeout=120, cwd=cwd, check=check,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment, preexec_fn=on_one_core,
     )  # fmt: skip
+
+
+def on_one_core() -> None:
+    """For a process of its own what the fixture `one_core` is for this one."""
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
 
 
 def events(run: Path) -> list[dict[str, Any]]:

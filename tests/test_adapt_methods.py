@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,13 +26,15 @@ class OfTiny(MethodConformance):
 
     close = 0.0  # on one core
 
+    folder: Path
+
     @pytest.fixture(scope="class", autouse=True)
-    def _tiny(self, tmp_path_factory: pytest.TempPathFactory) -> None:
-        folder = tmp_path_factory.mktemp("tiny")
-        type(self).folder = write_model(folder / "vit", "vit")  # type: ignore[attr-defined]
+    @classmethod
+    def _tiny(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        cls.folder = write_model(tmp_path_factory.mktemp("tiny") / "vit", "vit")
 
     def backbone(self) -> Backbone:
-        return sources.load(str(type(self).folder))  # type: ignore[attr-defined]
+        return sources.load(str(self.folder))
 
 
 class TestProbe(OfTiny):

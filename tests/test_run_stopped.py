@@ -18,7 +18,7 @@ from headstart.errors import RunError
 from headstart.recipe import DataRecipe, Recipe
 from headstart.records import RunRecord, read_record
 from headstart.run import Run, resume
-from runs_for_tests import QUICK, command, events, run_quickly, write_photos
+from runs_for_tests import QUICK, command, events, on_one_core, run_quickly, write_photos
 from sources_for_tests import write_model
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -52,11 +52,6 @@ def started(recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
         env=os.environ | {"OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(out.parent / "cache")},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=on_one_core,
     )  # fmt: skip
-
-
-def on_one_core() -> None:
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 
 def wait_for(run: Path, method: str, process: subprocess.Popen[str]) -> None:
@@ -95,11 +90,7 @@ def test_a_killed_run_goes_on_and_nothing_is_lost(recipe: Path, undisturbed: Run
     with pytest.raises(RunError, match="--resume"):
         _ = Run.open(run).model
 
-    done = subprocess.run(
-        [sys.executable, "-m", "headstart", "transfer", "--resume", str(run), "--json"],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
-        preexec_fn=on_one_core, check=False,
-    )  # fmt: skip
+    done = command("transfer", "--resume", run, "--json")
     assert done.returncode == 0, done.stderr
     after = read_record(run / "record.json")
     assert json.loads(done.stdout)["status"] == after.status == "done"
@@ -182,5 +173,5 @@ def test_a_full_store_is_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_resume_refuses_what_is_no_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"recipe\.toml"):
         resume(tmp_path)
-    done = command("transfer", "--resume", tmp_path / "absent")
-    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1
+    with pytest.raises(RunError, match="absent"):
+        resume(tmp_path / "absent")

@@ -92,9 +92,8 @@ def test_photos_from_end_to_end(photos: tuple[Path, Run]) -> None:
     assert (folder / "red" / "broken.jpg").exists()
     methods = {result.method for result in record.results}
     assert methods == {"probe", "finetune", "majority", "simple", "from scratch"}
-    assert {r.model for r in record.results if r.method == "probe"} == {
-        r for r in (record.results[2].model, "starter:glyphs")
-    }
+    probed = {str(r.model) for r in record.results if r.method == "probe"}
+    assert "starter:glyphs" in probed and len(probed) == 2
     for result in record.results:
         assert set(result.seconds) & {"fit"} and "predict" in result.seconds
         assert set(result.metrics) >= {"accuracy", "f1_macro", "log_loss", "balanced_accuracy"}
