@@ -114,3 +114,16 @@ def test_a_small_training_learns_the_training_examples() -> None:
     losses = [entry["loss"] for entry in trained.details["curve"] if "loss" in entry]
     assert losses[-1] < 0.7 * losses[0]
     assert trained.parameters["trained"] == trained.parameters["total"]
+
+
+def test_a_training_that_diverges_keeps_the_best_and_says_so() -> None:
+    heard: list[str] = []
+    context = replace(MethodOfGlyphs().context("classification"), say=heard.append)
+    trained = FineTune(epochs=4, batch=8, rate=1e30, head_rate=1e30).adapt(context)
+    assert "diverged" in trained.details["ended"]
+    assert any("diverged at step" in line and "kept" in line for line in heard)
+    scores = trained.adapted.scores(context.data.inputs)
+    assert np.isfinite(scores).all()
+    assert trained.details["best_step"] == 0
+    rows = context.training  # the probe that it started from
+    assert (scores[rows].argmax(axis=1) == context.data.targets[rows]).mean() > 0.8

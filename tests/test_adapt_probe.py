@@ -54,7 +54,12 @@ def test_probe_is_as_good_as_scikit_learns_cross_validated_model() -> None:
     train, test = np.arange(150), np.arange(150, 300)
     fit = Probe().fit(features[train], labels[train], THREE, dealt(150))
     theirs = LogisticRegressionCV(
-        Cs=20, cv=5, max_iter=2000, scoring="neg_log_loss", use_legacy_attributes=False
+        Cs=20,
+        cv=5,
+        max_iter=2000,
+        scoring="neg_log_loss",
+        use_legacy_attributes=False,
+        l1_ratios=(0,),
     ).fit(features[train], labels[train])
     ours = softmax(fit.head.outputs(features[test]), axis=1)
     assert np.mean(ours.argmax(axis=1) == labels[test]) >= theirs.score(
