@@ -105,7 +105,7 @@ class FineTune:
 
 def scaled_head(features: object, outputs: int) -> ScaledLinear:
     """Return a head for features (n, d) like these, in units of their overall deviation."""
-    table = torch.from_numpy(np.array(features, np.float32))  # a copy: maps of files are read-only
+    table = torch.from_numpy(np.asarray(features, np.float32).copy())  # maps of files are read-only
     spread = table.std(dim=0).square().mean().sqrt().clamp_min(1e-6)
     with torch.random.fork_rng(devices=[]):  # its random start leaves the global generator alone
         return ScaledLinear(table.mean(dim=0), spread.expand(table.shape[1]).clone(), outputs)
