@@ -80,7 +80,8 @@ def transfer(
         bool, typer.Option(help="Accept pickled weights (read with weights_only).")
     ] = False,
     recipe: Annotated[
-        Path | None, typer.Option(help="Run this recipe.toml; other options are not used.")
+        Path | None,
+        typer.Option(help="Run this recipe.toml; only --out goes with it."),
     ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Continue this RUN folder; other options are not used.")

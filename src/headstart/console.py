@@ -39,7 +39,7 @@ class Screen:
     def say(self, sentence: str) -> None:
         """Print one sentence, dimmed."""
         if not self.silent:
-            self.console.print(sentence, style="dim", markup=False)
+            self.console.print(sentence, style="dim", markup=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, what: str, total: int) -> Iterator[Callable[[int], None]]:

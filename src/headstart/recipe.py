@@ -44,11 +44,27 @@ class Recipe(BaseModel):
     data: DataRecipe
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    def anchored(self) -> Recipe:
+        """Return the recipe with absolute paths, so that it runs from any folder."""
+        places = {name: anchored(getattr(self.data, name)) for name in ("source", "test", "root")}
+        data = self.data.model_copy(update=places)
+        models = [anchored(model) for model in self.models]
+        return self.model_copy(update={"data": data, "models": models})
+
     def to_toml(self) -> str:
         """Return the recipe as TOML; what is None is left out."""
         import tomli_w
 
         return tomli_w.dumps(self.model_dump(by_alias=True, exclude_none=True))
+
+
+def anchored(text: str | None) -> str | None:
+    """Return a path that exists as an absolute one; anything else as it is."""
+    if text is None or text == PYTHON_OBJECTS:
+        return text
+    prefix = "local:" if text.startswith("local:") else ""
+    path = Path(text.removeprefix("local:")).expanduser()
+    return f"{prefix}{path.resolve()}" if path.exists() else text
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -147,7 +147,6 @@ def _run(
     watch: _Watch,
 ) -> dict[str, Any]:  # fmt: skip
     rows = context.training
-    begun = time.perf_counter()
     an_epoch = feed.steps(len(rows), training.batch)
     pace, count = _pace(training, model, feed, targets, rows)
     affordable = int(TIME_SHARE * context.seconds / pace)
@@ -169,6 +168,7 @@ def _run(
     ended = "all steps"
     watch.validate(model, 0, float("nan"))
     recent: list[float] = []
+    begun = time.perf_counter()  # what measuring the pace took is no time that the model had
     with threads(count), context.progress(training.name, total) as advance:
         try:
             seed = seed_for(context.seed, f"dropout/{training.name}")

@@ -61,11 +61,15 @@ def _commonest(folder: Path, files: dict[str, Classes], modality: str | None) ->
 
 def _beside(folder: Path, parts: dict[str, Listing], top: Listing) -> list[str]:
     """Name what stands beside the classes and parts."""
-    names = [path.name for path in top.files]
+    names = [path.name for path in [*top.files, *top.hidden]]
     if ALL not in parts:
         used = {held.folder for held in parts.values()}
         names += [f"{path.name}/" for path in top.folders if path not in used]
-        names += [str(p.relative_to(folder)) for held in parts.values() for p in held.files]
+        names += [
+            str(p.relative_to(folder))
+            for held in parts.values()
+            for p in [*held.files, *held.hidden]
+        ]
     return names
 
 

@@ -21,11 +21,12 @@ EXPECTED = (
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What stands directly in a folder, hidden entries left out, in natural order."""
+    """What stands directly in a folder, in natural order. `hidden`: files such as .DS_Store."""
 
     folder: Path
     folders: list[Path]
     files: list[Path]
+    hidden: list[Path]
 
 
 def listing(folder: Path) -> Listing:
@@ -36,7 +37,9 @@ def listing(folder: Path) -> Listing:
         raise DataError(f"{folder} cannot be listed: {error.strerror or error}.") from None
     shown = [entry for entry in entries if not entry.name.startswith(".")]
     folders = [e for e in shown if e.is_dir() and e.name.lower() not in NO_EXAMPLE_FOLDERS]
-    return Listing(folder, folders, [entry for entry in shown if entry.is_file()])
+    files = [entry for entry in shown if entry.is_file()]
+    hidden = [entry for entry in entries if entry.name.startswith(".") and entry.is_file()]
+    return Listing(folder, folders, files, hidden)
 
 
 def no_example(path: Path) -> bool:
@@ -46,12 +49,13 @@ def no_example(path: Path) -> bool:
 
 
 def walk(folder: Path, seen: frozenset[str] = frozenset()) -> Iterator[Path]:
-    """Yield the files below a folder, hidden ones left out; no link leads in circles."""
+    """Yield the files below a folder, but none in hidden folders; no link leads in circles."""
     real = os.path.realpath(folder)
     if real in seen:
         return
     held = listing(folder)
     yield from held.files
+    yield from held.hidden
     for below in held.folders:
         yield from walk(below, seen | {real})
 

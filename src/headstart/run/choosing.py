@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.adapt import Method, Trained
 from headstart.data.dataset import Dataset
-from headstart.evaluate import choose, measure
+from headstart.evaluate import better, choose, measure
 
 FEWEST_TO_FINETUNE = 200  # training examples; below, validation is too small to stop by
 FEWEST_A_CLASS = 10
@@ -43,16 +43,25 @@ def best(entries: Sequence[Entry], data: Dataset) -> Entry:
     """Return the best entry by the primary metric; `entries` come simplest first.
 
     Entries that were solved are compared on every training example, held out in turn. One that was
-    trained by gradient is compared with the best so far on its own validation examples.
+    trained by gradient is compared with the best so far on its own validation examples, which are
+    fewer: it must be better there, a tie leaves the simpler one.
     """
     solved = [entry for entry in entries if not entry.method.trains]
     trained = [entry for entry in entries if entry.method.trains]
     leader = _best_of(solved, data) if solved else trained.pop(0)
     for rival in trained:
         shared = np.intersect1d(leader.trained.rows, rival.trained.rows)
-        if len(shared):
-            leader = _best_of([leader, rival], data, shared)
+        if len(shared) and _beats(rival, leader, data, shared):
+            leader = rival
     return leader
+
+
+def _beats(rival: Entry, leader: Entry, data: Dataset, rows: np.ndarray) -> bool:
+    facts = data.task.facts()
+    ours, theirs = (validation_of(entry, data, rows) for entry in (rival, leader))
+    return facts.primary in ours and (
+        facts.primary not in theirs or better(facts, ours[facts.primary], theirs[facts.primary])
+    )
 
 
 def _best_of(entries: Sequence[Entry], data: Dataset, rows: np.ndarray | None = None) -> Entry:
@@ -69,8 +78,8 @@ def worth_finetuning(data: Dataset, training: np.ndarray) -> str | None:
     """Return why fine-tuning is left out of an automatic run, or None where it is worth a try."""
     if len(training) < FEWEST_TO_FINETUNE:
         return (
-            f"{len(training)} training examples are fewer than {FEWEST_TO_FINETUNE}, "
-            "too few to validate on"
+            f"{len(training)} of {len(data)} training examples are left once validation is set "
+            f"apart, fewer than {FEWEST_TO_FINETUNE}"
         )
     if data.task.name == "classification":
         fewest = len(training) / max(1, data.task.outputs)

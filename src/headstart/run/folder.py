@@ -26,14 +26,19 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    @classmethod
-    def create(cls, path: Path) -> RunFolder:
-        """Make a new folder. Raises UsageError where one with content stands already."""
+    @staticmethod
+    def check(path: Path) -> None:
+        """Raises UsageError where a folder with content stands already."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
             raise UsageError(
                 f"--out {path} exists already. Name another folder, or continue it with "
                 f"--resume {path}."
             )
+
+    @classmethod
+    def create(cls, path: Path) -> RunFolder:
+        """Make a new folder. Raises UsageError where one with content stands already."""
+        cls.check(path)
         folder = cls(path)
         folder._guarded(lambda: path.mkdir(parents=True, exist_ok=True))
         return folder

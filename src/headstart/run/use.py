@@ -80,6 +80,8 @@ class Run:
 
         many = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
         model = self.model
+        if isinstance(inputs, np.ndarray) and _is_stack(inputs, model.modality):
+            many = list(inputs)
         found, bad = open_inputs(
             many, modality=model.modality, column=column, encoding=encoding, root=root,
             progress=progress,
@@ -133,6 +135,12 @@ class Run:
         target = self.path / REPORT
         write_report(self.record, target)
         return target
+
+
+def _is_stack(array: np.ndarray, modality: str) -> bool:
+    """Tell a stack of images (n, h, w[, c]) from one image (h, w[, c])."""
+    one = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    return modality == "image" and not one
 
 
 @dataclass(frozen=True)

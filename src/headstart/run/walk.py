@@ -17,10 +17,12 @@ from headstart.compute.budget import Budget, Stopwatch
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
+from headstart.data.dataset import Unlabelled
 from headstart.data.load import open_dataset
+from headstart.data.modality import modality
 from headstart.errors import HeadstartError, UsageError
 from headstart.evaluate import judge
-from headstart.recipe import PYTHON_OBJECTS, Recipe
+from headstart.recipe import PYTHON_OBJECTS, Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
@@ -28,12 +30,12 @@ from headstart.run.choosing import Entry, best, worth_finetuning
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
-from headstart.sources import default_for
+from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 
 LEAST_SECONDS = 10.0  # a gradient method gets at least this long, whatever the budget
 VALIDATION = 0.2  # of the training examples, where the data has no validation part
-PICTURES = 4  # misread test examples that the report shows
+PICTURES = 6  # misread test examples that the report shows
 
 
 def open_backbones(
@@ -139,7 +141,7 @@ def _wanted(job: Job, method: Method, context: Context) -> bool:
 def _add(job: Job, role: str, method: Method, context: Context) -> None:
     """Make a result, or take the one that was kept, and write the record as it is now."""
     model = context.source.backbone.card.id if context.source else None
-    key = f"{method.name} {model or ''}".strip()
+    key = f"{method.name} {anchored(model) or ''}".strip()
     start = time.perf_counter()
     trained = once(key, job.folder.candidates, lambda: method.adapt(context))
     job.entries.append(Entry(role, model, method, trained))
@@ -221,7 +223,8 @@ def _write(
     }
     folder.write_predictions(test.inputs.ids, columns, scores)
     folder.write_record(record)
-    write_report(record, folder.path / REPORT)
+    pictures = _misread(task.kind.name, truth, scores[chosen.name], task.labels, test.inputs)
+    write_report(record, folder.path / REPORT, pictures=pictures)
     folder.log("done", chosen=record.chosen, seconds=record.seconds)
     _drop_candidates(folder)
 
@@ -232,6 +235,23 @@ def _readable(kind: str, truth: np.ndarray, labels: tuple[str, ...]) -> list[Any
     if kind == "multi-label":
         return [[label for label, on in zip(labels, row, strict=True) if on] for row in truth]
     return [float(t) for t in truth]
+
+
+def _misread(
+    kind: str, truth: np.ndarray, scores: np.ndarray, labels: tuple[str, ...], inputs: Unlabelled
+) -> dict[str, str]:
+    """Show the test examples that the chosen model got wrong with the most confidence."""
+    if kind != "classification":
+        return {}
+    said = scores.argmax(axis=1)
+    sure = np.where(said != truth, scores.max(axis=1), -1.0)
+    shown = {}
+    for row in np.argsort(-sure, kind="stable")[:PICTURES]:
+        if sure[row] < 0:
+            break
+        caption = f"{inputs.ids[row]}: is {labels[truth[row]]}, read as {labels[said[row]]}"
+        shown[f"{caption} ({sure[row]:.2f})"] = modality(inputs.modality).show(inputs.items[row])
+    return shown
 
 
 def _drop_candidates(folder: RunFolder) -> None:
@@ -251,6 +271,10 @@ def start(
     folder is there already, and finished candidates in it are used. KeyboardInterrupt and every
     error leave a readable record of what was finished.
     """
+    if out is not None and not again:
+        RunFolder.check(out)
+    for model in recipe.models:
+        source_of(model)  # a mistyped id is refused before the long look at the data
     machine()
     budget = Budget(recipe.budget)
     source = recipe.data
@@ -263,7 +287,8 @@ def start(
     backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
     path = out or default_out(opened.facts.name)
     folder = RunFolder(path) if again else RunFolder.create(path)
-    folder.write(RECIPE, resolved(recipe).to_toml())
+    recipe = recipe.model_copy(update={"models": [f.backbone.card.id for f in backbones]})
+    folder.write(RECIPE, resolved(recipe).anchored().to_toml())
     folder.write_quarantine(opened.quarantine)
     folder.log("start", recipe=recipe.model_dump(by_alias=True), resumed=again)
     created = datetime.now(UTC).isoformat(timespec="seconds")

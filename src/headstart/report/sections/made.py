@@ -16,7 +16,7 @@ METHODS = {
     "finetune": "fine-tuned in phases with small learning rates",
     "kernel probe": "frozen features, a tuned kernel head",
     "from scratch": "the same architecture from random weights, same budget",
-    "simple": "a linear model on hand-made features",
+    "simple": "a linear or kernel model on hand-made features",
     "majority": "always the most frequent class",
     "mean": "always the mean of the training targets",
 }
