@@ -16,7 +16,7 @@ import torch
 import headstart.sources as sources
 from headstart.data.dataset import Unlabelled
 from headstart.errors import DataError, ModelError, RunError
-from headstart.features import extract
+from headstart.features import batches, extract
 from headstart.features.engine import Eager, Run, choose, lowest_cosine
 from headstart.features.extract import Extractor
 from headstart.sources.backbone import Backbone, with_module
@@ -96,7 +96,8 @@ def test_duplicates_run_once_and_share_their_features(bert: Backbone, tmp_path: 
 def test_a_stopped_extraction_goes_on_with_what_is_missing(
     bert: Backbone, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract, "SHARD", 32)
+    monkeypatch.setattr(extract, "SHARD_SECONDS", 0.0)
+    monkeypatch.setattr(batches, "TEXTS", 16)
     inputs = texts(160)
     broken = Watched(bert, break_after=110)
     with pytest.raises(KeyboardInterrupt):

@@ -17,6 +17,7 @@ from headstart.adapt.loop import Phase
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import KernelProbe, Probe, packed, work_of
 from headstart.compute.budget import Stopwatch
+from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads, threads_for
 from headstart.data.task import Task
@@ -125,6 +126,7 @@ class FromScratch:
             epochs=self.epochs,
             batch=min(self.batch, max(2, len(context.training) // 4)),
             patience=self.patience,
+            precision=precision_for(backbone.module),
         )
         return fit(training, context)
 
@@ -134,7 +136,7 @@ class FromScratch:
             name="from scratch",
             steps=steps,
             rates={stage.name: rate for stage in backbone.stages} | {"head": rate},
-            loss=task_loss(context.data.task, backbone),
+            loss=task_loss(context.data.task, backbone, precision_for(backbone.module)),
             weight_decay=self.weight_decay,
             train_norm=True,
         )

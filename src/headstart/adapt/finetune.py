@@ -16,6 +16,7 @@ from headstart.adapt.heads import Linear
 from headstart.adapt.loop import Phase
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import Probe
+from headstart.compute.precision import FP32, Precision, precision_for
 from headstart.compute.randomness import rng_for
 from headstart.sources.backbone import Backbone
 
@@ -52,19 +53,23 @@ class FineTune:
         backbone = copy.copy(origin)
         object.__setattr__(backbone, "module", copy.deepcopy(origin.module).float())
         head = self._head(context, context.source)
+        precision = precision_for(backbone.module)
         training = Training(
             name=f"finetune: {context.source.title}",
             method=self.name,
             backbone=backbone,
             head=head,
-            phases=lambda steps: self.phases(backbone, context, steps),
+            phases=lambda steps: self.phases(backbone, context, steps, precision),
             epochs=self.epochs,
             batch=min(self.batch, max(2, len(context.training))),
             patience=self.patience,
+            precision=precision,
         )
         return fit(training, context)
 
-    def phases(self, backbone: Backbone, context: Context, steps: int) -> tuple[Phase, ...]:
+    def phases(
+        self, backbone: Backbone, context: Context, steps: int, precision: Precision = FP32
+    ) -> tuple[Phase, ...]:
         """Return the schedule for so many steps, stage by stage."""
         rate = self.rate or rate_for(backbone)
         names = [stage.name for stage in backbone.stages]
@@ -75,7 +80,7 @@ class FineTune:
         late = set(blocks[len(blocks) - max(1, round(self.last * len(blocks))) :]) | {"norm"}
         last = {name: value for name, value in rates.items() if name in late}
         early = max(1, round(self.first * steps))
-        loss = task_loss(context.data.task, backbone)
+        loss = task_loss(context.data.task, backbone, precision)
         first = Phase(
             name="last stages",
             steps=early,

@@ -26,6 +26,7 @@ from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import mean_loss, temperature
 from headstart.compute.layout import lay_out
 from headstart.compute.machine import machine
+from headstart.compute.precision import FP32, Precision, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
 from headstart.data.task import Task
@@ -96,20 +97,23 @@ class Training:
     epochs: int  # at most
     batch: int
     patience: int  # validations without improvement before it stops
+    precision: Precision
 
 
-def task_loss(task: Task, backbone: Backbone) -> Callable[..., Tensor]:
+def task_loss(task: Task, backbone: Backbone, precision: Precision = FP32) -> Callable[..., Tensor]:
     """Return the loss of a phase: the task's own, on embeddings through the head."""
 
     def loss(model: nn.ModuleDict, inputs: Any, targets: Tensor, progress: float) -> Tensor:
-        return task.kind.loss(model["head"](embedded(backbone, inputs)), targets)
+        return task.kind.loss(model["head"](embedded(backbone, inputs, precision)), targets)
 
     return loss
 
 
-def embedded(backbone: Backbone, inputs: Batch | Cached) -> Tensor:
-    """Return embeddings (n, d) of a batch, from its boundary on where its front has been run."""
-    return inputs.embed() if isinstance(inputs, Cached) else backbone.embed(inputs)
+def embedded(backbone: Backbone, inputs: Batch | Cached, precision: Precision) -> Tensor:
+    """Return embeddings (n, d) fp32, from the boundary on where the front of a batch was run."""
+    with precision.forward():
+        out = inputs.embed() if isinstance(inputs, Cached) else backbone.embed(inputs)
+    return out.float()
 
 
 def fit(training: Training, context: Context) -> Trained:
@@ -125,7 +129,8 @@ def fit(training: Training, context: Context) -> Trained:
     prepared = time.perf_counter() - start
     try:
         watch = _Watch(training, context, feed, targets)
-        details = _run(training, context, model, feed, targets, watch)
+        with suited_attention(training.backbone.module, training.precision):
+            details = _run(training, context, model, feed, targets, watch)
     finally:
         feed.close()
     model.load_state_dict(watch.best)
@@ -193,6 +198,7 @@ def _run(
         "steps_planned": total,
         "steps_an_epoch": an_epoch,
         "threads": count,
+        "precision": str(training.precision),
         "batch": training.batch,
         "ended": ended,
         "phases": [{"name": p.name, "steps": p.steps, "rates": p.rates} for p in phases],
@@ -226,7 +232,7 @@ def _pace(
     pair = (feed.batch(batch), targets.values[torch.from_numpy(batch)])
     last = training.phases(4)[-1]
     still = dict.fromkeys(last.rates, 0.0)  # costs the same, and cannot diverge
-    phase = replace(last, steps=3, rates=still, loss=stand_in(backbone))
+    phase = replace(last, steps=3, rates=still, loss=stand_in(backbone, training.precision))
 
     def measured(count: int) -> tuple[float, int]:
         with threads(count):
@@ -237,11 +243,11 @@ def _pace(
     return together if together[0] > WORTH_SHARING else min(together, measured(1))
 
 
-def stand_in(backbone: Backbone) -> Callable[..., Tensor]:
+def stand_in(backbone: Backbone, precision: Precision) -> Callable[..., Tensor]:
     """Return a loss as dear as the real one, on another copy of the backbone."""
 
     def loss(model: nn.ModuleDict, inputs: Batch, targets: Tensor, progress: float) -> Tensor:
-        out: Tensor = model["head"](backbone.embed(inputs)).square().mean()
+        out: Tensor = model["head"](embedded(backbone, inputs, precision)).square().mean()
         return out
 
     return loss
@@ -253,6 +259,7 @@ class _Watch:
     def __init__(self, training: Training, context: Context, feed: Feed, targets: Targets) -> None:
         self._training, self._context = training, context
         self.source: Source = Plain(feed)
+        self._started = time.perf_counter()
         self._targets = targets
         self.curve: list[dict[str, float]] = []
         self.best: dict[str, Tensor] = {}
@@ -260,6 +267,10 @@ class _Watch:
         self.outputs = np.empty((0, context.data.task.outputs))
         self._key: tuple[float, float] | None = None
         self.waited = 0
+
+    def clock(self) -> float:
+        """Return the seconds since the examples were ready."""
+        return round(time.perf_counter() - self._started, 3)
 
     def validate(self, model: nn.ModuleDict, step: int, loss: float) -> None:
         rows = self._context.validation
@@ -270,7 +281,9 @@ class _Watch:
             return
         outputs = self._predict(model, rows)
         key = held_key(outputs, self._context.data.targets[rows], self._context.data.task)
-        entry = {"step": float(step), "validation": key[1]}
+        entry = {"step": float(step), "validation": key[1], "seconds": self.clock()}
+        if self._context.data.task.name == "classification":
+            entry["accuracy"] = 1.0 - key[0]
         self.curve.append(entry if np.isnan(loss) else entry | {"loss": loss})
         if self._key is None or key < self._key:
             self._key, self.best, self.best_step = key, _copied(model), step
@@ -286,7 +299,7 @@ class _Watch:
         with torch.inference_mode():
             for at in range(0, len(order), 64):
                 batch = self.source.batch(order[at : at + 64])
-                embeddings = embedded(self._training.backbone, batch)
+                embeddings = embedded(self._training.backbone, batch, self._training.precision)
                 parts.append(model["head"](embeddings).double().numpy())
         outputs = np.empty((len(rows), self._context.data.task.outputs))
         outputs[np.searchsorted(rows, order)] = np.concatenate(parts)
