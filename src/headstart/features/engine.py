@@ -8,80 +8,44 @@ fp32 (cosine >= AGREE for each of them).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 
-from headstart.compute.layout import laid_out, lay_out
-from headstart.compute.machine import machine, torch_device
+from headstart.features.eager import Eager
+from headstart.features.openvino import OpenVino
 from headstart.sources.backbone import Backbone, Batch
-
-if TYPE_CHECKING:
-    import torch
 
 AGREE = 0.995
 Run = Callable[[Batch], np.ndarray]
 
+__all__ = ["AGREE", "BUILTIN", "Choice", "Eager", "Engine", "OpenVino", "Run", "choose"]
+
 
 class Engine(Protocol):
-    """One way to run a backbone. `name` is part of the store's key."""
+    """One way to run a backbone. `name` is part of the store's key.
+
+    An engine may have `pays_from`: the number of examples from which preparing it pays.
+    """
 
     @property
     def name(self) -> str: ...
 
     def build(self, backbone: Backbone) -> Run | None:
-        """Return the function, or None where this machine or backbone has no use for it."""
+        """Return the function, or None where this machine or backbone has no use for it.
+
+        What is costly is done at the function's first batch, which is the one that `choose` tries;
+        an engine that cannot run the backbone raises there.
+        """
 
 
-@dataclass(frozen=True, slots=True)
-class Eager:
-    """Plain torch, in one precision."""
-
-    name: str
-    bf16: bool
-
-    def build(self, backbone: Backbone) -> Run | None:
-        import torch
-
-        if self.bf16 and not machine().fast_bf16:
-            return None
-        device = torch_device()
-        dtype = torch.bfloat16 if self.bf16 else torch.float32
-        return _run_in(backbone, device, dtype)
-
-
-def _run_in(backbone: Backbone, device: torch.device, dtype: torch.dtype) -> Run:
-    import copy
-
-    import torch
-
-    own = copy.copy(backbone)  # the caller's module stays as it is, in fp32
-    if dtype != torch.float32 or device.type != "cpu":
-        object.__setattr__(own, "module", copy.deepcopy(backbone.module).to(device, dtype))
-    module = own.module.eval()
-    lay_out(module)
-
-    def run(batch: Batch) -> np.ndarray:
-        with torch.inference_mode():
-            moved = {name: _moved(value, device, dtype) for name, value in batch.items()}
-            out: np.ndarray = own.embed(moved).float().cpu().numpy()
-        return out
-
-    return run
-
-
-def _moved(value: Any, device: torch.device, dtype: torch.dtype) -> Any:
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        return value
-    if not value.is_floating_point():
-        return value.to(device)
-    return laid_out(value.to(device, dtype))
-
-
-BUILTIN: tuple[Engine, ...] = (Eager("bf16", bf16=True), Eager("fp32", bf16=False))
+BUILTIN: tuple[Engine, ...] = (
+    OpenVino("openvino-bf16", bf16=True),
+    OpenVino("openvino-fp32", bf16=False),
+    Eager("bf16", bf16=True),
+    Eager("fp32", bf16=False),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +56,12 @@ class Choice:
     run: Run
     agreement: float
     refused: dict[str, float]  # engines that were faster, but gave other features
+    failed: dict[str, str] = field(default_factory=dict)  # engines that cannot run it, and why
+
+
+def pays(engine: Engine, count: int) -> bool:
+    """Whether preparing this engine pays for `count` examples."""
+    return count >= int(getattr(engine, "pays_from", 0))
 
 
 def choose(backbone: Backbone, sample: Batch, engines: Sequence[Engine] = BUILTIN) -> Choice:
@@ -100,17 +70,22 @@ def choose(backbone: Backbone, sample: Batch, engines: Sequence[Engine] = BUILTI
     assert plain is not None
     expected = plain(sample)
     refused: dict[str, float] = {}
+    failed: dict[str, str] = {}
     for engine in engines:
         if engine.name == "fp32":
             break
-        run = engine.build(backbone)
-        if run is None:
+        try:
+            run = engine.build(backbone)
+            if run is None:
+                continue
+            agreement = lowest_cosine(expected, run(sample))
+        except Exception as error:  # unusual models: torch and OpenVINO raise of every kind
+            failed[engine.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             continue
-        agreement = lowest_cosine(expected, run(sample))
         if agreement >= AGREE:
-            return Choice(engine.name, run, agreement, refused)
+            return Choice(engine.name, run, agreement, refused, failed)
         refused[engine.name] = agreement
-    return Choice("fp32", plain, 1.0, refused)
+    return Choice("fp32", plain, 1.0, refused, failed)
 
 
 def lowest_cosine(one: np.ndarray, other: np.ndarray) -> float:

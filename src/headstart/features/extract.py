@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +17,14 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.modality import modality
 from headstart.errors import DataError, ModelError, Unreadable
-from headstart.features.engine import BUILTIN, Choice, choose
+from headstart.features.batches import Batching, batches
+from headstart.features.engine import BUILTIN, Choice, Engine, choose, pays
 from headstart.features.store import Store, evict
 from headstart.sources.backbone import Backbone, Batch
 
-BATCH = 32  # examples a forward pass
-SHARD = 1024  # examples a shard of the store: what a killed extraction loses at most
+SHARD_SECONDS = 5.0  # between shards of the store: what a killed extraction loses at most
+SHARD_BYTES = 64 * 2**20  # of features that wait in memory, at most
 SAMPLE = 6  # examples on which a faster engine must agree with fp32
-WINDOW = 8192  # texts that are sorted by length together
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,17 +55,27 @@ class Extractor:
         self._engine = engine
         self._root = root
         self._choice: Choice | None = None
+        self._found: tuple[str, float] | None = None  # engine of the features, its agreement
+        self._batching = Batching()
         self._modality = modality(backbone.card.modality)
 
     @property
     def engine(self) -> str | None:
         """Name of the engine in use; None before the first example was run."""
-        return self._choice.name if self._choice else self._engine
+        return self._found[0] if self._found else self._engine
 
     @property
     def agreement(self) -> float | None:
         """Lowest cosine with fp32 on the sample; None before the first example was run."""
-        return round(self._choice.agreement, 6) if self._choice else None
+        return round(self._found[1], 6) if self._found else None
+
+    @property
+    def refused(self) -> dict[str, str]:
+        """Engines that were tried and not used, and why."""
+        if self._choice is None:
+            return {}
+        low = {name: f"cosine {value:.4f}" for name, value in self._choice.refused.items()}
+        return low | self._choice.failed
 
     def table(self, inputs: Unlabelled, *, progress: Progress = silent) -> FeatureTable:
         """Return the features of `inputs`.
@@ -74,25 +85,37 @@ class Extractor:
         """
         self._check(inputs)
         start = time.perf_counter()
-        choice = self._chosen(inputs)
-        store = self._store(choice.name)
+        found, todo = self._stored(inputs)
+        if found is None or len(todo):
+            store, todo = self._extracted(inputs, todo, found, progress)
+        else:
+            store = found
+        store.touch()
+        assert self._found is not None
+        engine, agreement = self._found
+        return FeatureTable(
+            features=store.gather(inputs.digests),
+            key=store.folder.name,
+            engine=engine,
+            agreement=agreement,
+            extracted=len(todo),
+            seconds=time.perf_counter() - start,
+        )
+
+    def _extracted(
+        self, inputs: Unlabelled, todo: np.ndarray, found: Store | None, progress: Progress
+    ) -> tuple[Store, np.ndarray]:
+        """Run what is missing; returns the store, and the rows that were run."""
+        choice = self._chosen(inputs, len(todo), found)
+        store = self._store(choice.name, choice.agreement)
         todo = store.missing(inputs.digests)
         if len(todo):
-            todo = self._order(inputs, todo)
             with progress(f"features of {self.backbone.card.id}", len(todo)) as advance:
                 for rows, features in self._features(inputs, todo, choice):
                     store.append(inputs.digests[rows], features)
                     advance(len(rows))
-            evict()
-        store.touch()
-        return FeatureTable(
-            features=store.gather(inputs.digests),
-            key=store.folder.name,
-            engine=choice.name,
-            agreement=choice.agreement,
-            extracted=len(todo),
-            seconds=time.perf_counter() - start,
-        )
+            evict(root=self._root, keep=store.folder.name)
+        return store, todo
 
     def _check(self, inputs: Unlabelled) -> None:
         if inputs.modality != self.backbone.card.modality:
@@ -103,28 +126,55 @@ class Extractor:
         if not len(inputs):
             raise DataError("There are no examples to extract features from.")
 
-    def _store(self, engine: str) -> Store:
-        about = {"backbone": self.backbone.card.id, "engine": engine, "width": self.backbone.width}
-        key = f"{self.backbone.fingerprint}-{engine}"
-        return Store(key, self.backbone.width, root=self._root, about=about)
+    def _key(self, engine: str) -> str:
+        return f"{self.backbone.fingerprint}-{engine}"
 
-    def _chosen(self, inputs: Unlabelled) -> Choice:
+    def _store(self, engine: str, agreement: float) -> Store:
+        about = {
+            "backbone": self.backbone.card.id,
+            "engine": engine,
+            "width": self.backbone.width,
+            "agreement": agreement,
+        }
+        return Store(self._key(engine), self.backbone.width, root=self._root, about=about)
+
+    def _stored(self, inputs: Unlabelled) -> tuple[Store | None, np.ndarray]:
+        """Return the store that has most of the features, and the rows that it lacks.
+
+        Features of any engine will do, since all of them agree with fp32; but one backbone keeps
+        to the engine that it began with.
+        """
+        everything = np.arange(len(inputs))
+        best: Store | None = None
+        lacking = everything
+        names = [self._found[0]] if self._found else [engine.name for engine in self._engines()]
+        for name in names:
+            store = Store(self._key(name), self.backbone.width, root=self._root)
+            todo = store.missing(inputs.digests) if store.folder.is_dir() else everything
+            if len(todo) < len(lacking):
+                best, lacking = store, todo
+        if best is not None and not len(lacking) and self._found is None:
+            self._found = (best.engine, best.agreement)
+        return best, lacking
+
+    def _engines(self) -> list[Engine]:
+        return [engine for engine in BUILTIN if self._engine in (None, engine.name)]
+
+    def _chosen(self, inputs: Unlabelled, count: int, store: Store | None) -> Choice:
+        """Choose the engine for `count` examples; where some are in a store already, its engine."""
         if self._choice is None:
             rows = np.unique(np.linspace(0, len(inputs) - 1, SAMPLE).astype(np.int64))
-            engines = [e for e in BUILTIN if self._engine in (None, e.name)]
-            self._choice = choose(self.backbone, self._batch(inputs, rows), engines)
+            sample = self._batch(inputs, rows)
+            engines = self._engines()
+            known = self._found[0] if self._found else store.engine if store else self._engine
+            if known is not None:
+                engines = [engine for engine in engines if engine.name == known]
+            else:
+                engines = [engine for engine in engines if pays(engine, count)]
+            self._choice = choose(self.backbone, sample, engines)
+            self._found = (self._choice.name, self._choice.agreement)
+            self._batching = Batching.of(self.backbone, sample)
         return self._choice
-
-    def _order(self, inputs: Unlabelled, rows: np.ndarray) -> np.ndarray:
-        """Put texts of like length beside each other, so that batches carry little padding."""
-        if inputs.modality != "text":
-            return rows
-        lengths = np.asarray([len(str(inputs.items[int(row)])) for row in rows])
-        windows = [
-            rows[at : at + WINDOW][np.argsort(lengths[at : at + WINDOW], kind="stable")]
-            for at in range(0, len(rows), WINDOW)
-        ]
-        return np.concatenate(windows)
 
     def _batch(self, inputs: Unlabelled, rows: np.ndarray) -> Batch:
         decoded = []
@@ -143,6 +193,7 @@ class Extractor:
         """Yield (rows, features) a shard, decoding ahead in threads."""
         rows_of_shard: list[np.ndarray] = []
         shard: list[np.ndarray] = []
+        since = time.perf_counter()
         for rows, batch in self._ahead(inputs, todo):
             features = choice.run(batch)
             if not np.isfinite(features).all():
@@ -152,26 +203,41 @@ class Extractor:
                 )
             rows_of_shard.append(rows)
             shard.append(features)
-            if sum(map(len, rows_of_shard)) >= SHARD:
+            size = 4 * features.shape[1] * sum(map(len, rows_of_shard))
+            if time.perf_counter() - since > SHARD_SECONDS or size > SHARD_BYTES:
                 yield np.concatenate(rows_of_shard), np.concatenate(shard)
-                rows_of_shard, shard = [], []
+                rows_of_shard, shard, since = [], [], time.perf_counter()
         if shard:
             yield np.concatenate(rows_of_shard), np.concatenate(shard)
 
     def _ahead(self, inputs: Unlabelled, todo: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
-        chunks = [todo[at : at + BATCH] for at in range(0, len(todo), BATCH)]
+        """Yield batches, decoded by as many threads as there are cores.
+
+        While OpenVINO or a GPU runs a batch, the next ones are decoded. Torch on a CPU ends each
+        layer in a barrier: there, decoding and running take turns, each on all cores.
+        """
+        cores = max(1, machine().cores)
+        chunks = batches(inputs, todo, self._batching)
+        turns = machine().device == "cpu" and not str(self.engine).startswith("openvino")
         waiting: deque[tuple[np.ndarray, Future[Batch]]] = deque()
-        workers = max(1, min(4, machine().cores))
-        with ThreadPoolExecutor(workers, thread_name_prefix="headstart-decode") as pool:
+        with ThreadPoolExecutor(cores, thread_name_prefix="headstart-decode") as pool:
+
+            def decode(count: int) -> None:
+                for rows in islice(chunks, count):
+                    waiting.append((rows, pool.submit(self._batch, inputs, rows)))
+
             try:
-                for chunk in chunks:
-                    waiting.append((chunk, pool.submit(self._batch, inputs, chunk)))
-                    if len(waiting) > workers:
-                        rows, ready = waiting.popleft()
-                        yield rows, ready.result()
+                decode(cores)
                 while waiting:
+                    if turns:
+                        wait([future for _, future in waiting])
                     rows, ready = waiting.popleft()
-                    yield rows, ready.result()
+                    batch = ready.result()
+                    if not turns:
+                        decode(1)
+                    yield rows, batch
+                    if not waiting:
+                        decode(cores)
             finally:
                 for _, future in waiting:
                     future.cancel()

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,9 +21,12 @@ from typing import Any
 
 import numpy as np
 
-from headstart.errors import RunError
+from headstart.errors import RunError, UsageError
 
 DEFAULT_BOUND = 20 * 2**30  # bytes on disk before the least recently used keys are evicted
+IN_MEMORY = 256 * 2**20  # bytes of features that are handed out in memory; more comes mapped
+READ = 65536  # rows copied at a time
+KEY = np.dtype("S16")  # numpy sorts and compares these; equal length, so padding plays no part
 
 
 def cache_folder() -> Path:
@@ -44,6 +49,23 @@ class Entry:
     used: float  # seconds since the epoch
 
 
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """One file of rows. It is opened when it is read: a mapping that stays costs a descriptor."""
+
+    path: Path
+    first: int  # row, counted over all shards
+    count: int
+
+    @property
+    def places(self) -> np.ndarray:
+        return np.arange(self.first, self.first + self.count)
+
+    def rows(self) -> np.ndarray:
+        mapped: np.ndarray = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        return mapped
+
+
 class Store:
     """Features by content digest, for one key.
 
@@ -61,9 +83,26 @@ class Store:
         self.width = width
         self.folder = (root or cache_folder() / "features") / key
         self._about = about or {}
-        self._shards: dict[str, np.ndarray] = {}  # name -> memory-mapped rows
-        self._index: dict[bytes, tuple[str, int]] = {}
+        self._seen: set[str] = set()  # names of shards
+        self._shards: list[_Shard] = []
+        self._total = 0  # rows of all shards
+        self._fresh: list[np.ndarray] = []  # keys of shards that are not in the index yet
+        self._keys = np.empty(0, KEY)  # sorted, each once
+        self._places = np.empty(0, np.int64)  # of each key: row, counted over all shards
         self.refresh()
+
+    @property
+    def engine(self) -> str:
+        """The engine that made these features, as the folder says it."""
+        return str(self._read_about().get("engine", ""))
+
+    @property
+    def agreement(self) -> float:
+        """Lowest cosine of these features with fp32 on a sample, as the folder says it."""
+        return float(self._read_about().get("agreement", 1.0))
+
+    def _read_about(self) -> dict[str, Any]:
+        return _about_of(self.folder) or self._about
 
     def refresh(self) -> None:
         """Learn of shards that were written since, by this process or another."""
@@ -71,29 +110,48 @@ class Store:
             return
         for keys_file in sorted(self.folder.glob("*.keys.npy")):
             name = keys_file.name.removesuffix(".keys.npy")
-            if name in self._shards:
-                continue
-            try:
-                keys = np.load(keys_file, allow_pickle=False)
-                rows = np.load(self.folder / f"{name}.rows.npy", mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError):
-                continue  # evicted meanwhile, or damaged: extracted again
-            if rows.shape != (len(keys), self.width):
-                continue
-            self._shards[name] = rows
-            flat = np.ascontiguousarray(keys).tobytes()
-            for row in range(len(keys)):
-                self._index.setdefault(flat[16 * row : 16 * row + 16], (name, row))
+            if name not in self._seen:
+                self._learn(name)
+
+    def _learn(self, name: str) -> None:
+        path = self.folder / f"{name}.rows.npy"
+        try:
+            keys = np.load(self.folder / f"{name}.keys.npy", allow_pickle=False)
+            shape = np.load(path, mmap_mode="r", allow_pickle=False).shape
+        except (OSError, ValueError):
+            return  # evicted meanwhile, or damaged: extracted again
+        if shape != (len(keys), self.width) or keys.shape[1:] != (16,):
+            return
+        self._seen.add(name)
+        self._shards.append(_Shard(path, self._total, len(keys)))
+        self._total += len(keys)
+        self._fresh.append(_as_keys(keys))
+
+    def _index(self) -> None:
+        """Take what was learnt into the sorted index; the first row of a content stays."""
+        if not self._fresh:
+            return
+        first = self._total - sum(map(len, self._fresh))
+        keys = np.concatenate([self._keys, *self._fresh])
+        places = np.concatenate([self._places, np.arange(first, self._total)])
+        self._keys, chosen = np.unique(keys, return_index=True)
+        self._places = places[chosen]
+        self._fresh = []
+
+    def _find(self, keys: np.ndarray) -> np.ndarray:
+        """Return the place of each key, -1 where there is none."""
+        self._index()
+        if not len(self._keys):
+            return np.full(len(keys), -1, np.int64)
+        at = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return np.where(self._keys[at] == keys, self._places[at], -1)
 
     def missing(self, digests: np.ndarray) -> np.ndarray:
         """Return the positions in `digests` (n, 16) that have no features, each content once."""
-        seen: set[bytes] = set()
-        rows = []
-        for row, digest in enumerate(_keys_of(digests)):
-            if digest not in self._index and digest not in seen:
-                seen.add(digest)
-                rows.append(row)
-        return np.asarray(rows, dtype=np.int64)
+        keys = _as_keys(digests)
+        absent = np.flatnonzero(self._find(keys) < 0)
+        _, first = np.unique(keys[absent], return_index=True)
+        return np.sort(absent[first])
 
     def append(self, digests: np.ndarray, rows: np.ndarray) -> None:
         """Write one shard: digests (m, 16) uint8 and rows (m, width).
@@ -114,32 +172,46 @@ class Store:
         except OSError as error:
             for left in self.folder.glob(f"*{name}*"):
                 left.unlink(missing_ok=True)
-            raise RunError(
-                f"The feature store {self.folder} cannot be written: {error.strerror or error}. "
-                "Free some space, or name another folder in HEADSTART_CACHE."
-            ) from error
-        self.refresh()
+            raise self._full(error) from error
+        self._learn(name)
+
+    def _full(self, error: OSError) -> RunError:
+        return RunError(
+            f"The feature store {self.folder} cannot be written: {error.strerror or error}. "
+            "Free some space, or name another folder in HEADSTART_CACHE."
+        )
 
     def gather(self, digests: np.ndarray) -> np.ndarray:
         """Return the features (n, width) float32 of `digests`, in that order.
 
-        One whole shard in its own order comes memory-mapped. Raises KeyError for absent ones.
+        One whole shard in its own order comes memory-mapped, and so do more than IN_MEMORY bytes:
+        from a file without a name, that is gone with the array. Raises KeyError for absent ones.
         """
-        places = [self._index[digest] for digest in _keys_of(digests)]
-        names = {name for name, _ in places}
-        if len(names) == 1:
-            shard = self._shards[next(iter(names))]
-            if len(places) == len(shard) and all(row == i for i, (_, row) in enumerate(places)):
-                return shard
-        by_shard: dict[str, tuple[list[int], list[int]]] = {}
-        for position, (name, row) in enumerate(places):
-            to, at = by_shard.setdefault(name, ([], []))
-            to.append(position)
-            at.append(row)
-        out = np.empty((len(places), self.width), np.float32)
-        for name, (to, at) in by_shard.items():
-            out[to] = self._shards[name][at]
+        places = self._find(_as_keys(digests))
+        if (places < 0).any():
+            raise KeyError(f"{int((places < 0).sum())} examples have no features in {self.folder}")
+        for shard in self._shards:
+            if len(places) == shard.count and np.array_equal(places, shard.places):
+                return shard.rows()
+        out = self._room(len(places))
+        order = np.argsort(places, kind="stable")  # each shard is opened once, read forwards
+        ends = np.searchsorted(places[order], [shard.first for shard in self._shards] + [np.inf])
+        for shard, start, end in zip(self._shards, ends, ends[1:], strict=False):
+            for at in range(start, end, READ):
+                chosen = order[at : min(at + READ, end)]
+                out[chosen] = shard.rows()[places[chosen] - shard.first]
         return out
+
+    def _room(self, count: int) -> np.ndarray:
+        size = 4 * count * self.width
+        if size <= IN_MEMORY or not hasattr(os, "posix_fallocate"):
+            return np.empty((count, self.width), np.float32)
+        try:
+            with tempfile.TemporaryFile(dir=self.folder) as file:
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so here
+                return np.memmap(file, np.float32, "r+", shape=(count, self.width))
+        except OSError as error:
+            raise self._full(error) from error
 
     def touch(self) -> None:
         """Say that this key was used now, so that it is evicted last."""
@@ -153,34 +225,68 @@ def entries(root: Path | None = None) -> Iterator[Entry]:
     folders = [f for f in root.iterdir() if f.is_dir()] if root.is_dir() else []
     for folder in sorted(folders, key=lambda f: f.stat().st_mtime):
         files = [f for f in folder.iterdir() if f.is_file()]
-        about = folder / "about.json"
         yield Entry(
             key=folder.name,
-            about=json.loads(about.read_text()) if about.exists() else {},
+            about=_about_of(folder),
             rows=sum((f.stat().st_size - 128) // 16 for f in files if f.match("*.keys.npy")),
             size=sum(f.stat().st_size for f in files),
             used=folder.stat().st_mtime,
         )
 
 
-def evict(bound: int = DEFAULT_BOUND, root: Path | None = None) -> list[str]:
-    """Remove least recently used keys until the store has at most `bound` bytes; returns them."""
+def bound() -> int:
+    """Return the bytes that the store may hold: $HEADSTART_CACHE_BOUND, or 20 GiB.
+
+    Written as 500MB or 20GB, a thousand being 1024. Raises UsageError for anything else.
+
+    >>> bound() > 0
+    True
+    """
+    text = os.environ.get("HEADSTART_CACHE_BOUND", "").strip()
+    if not text:
+        return DEFAULT_BOUND
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kmgt]?)i?b?", text.lower())
+    if not found:
+        raise UsageError(
+            f"HEADSTART_CACHE_BOUND={text!r} is no size; write for example 500MB or 20GB."
+        )
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2] or " "))
+
+
+def evict(limit: int | None = None, root: Path | None = None, keep: str = "") -> list[str]:
+    """Remove least recently used keys until the store has at most `limit` bytes; returns them.
+
+    `limit`: `bound()` where it is not given. `keep`: a key in use, which stays in any case.
+    """
     root = root or cache_folder() / "features"
     known = list(entries(root))
-    excess = sum(entry.size for entry in known) - bound
+    excess = sum(entry.size for entry in known) - (bound() if limit is None else limit)
     gone = []
     for entry in known:
         if excess <= 0:
             break
-        shutil.rmtree(root / entry.key, ignore_errors=True)
-        excess -= entry.size
-        gone.append(entry.key)
+        if entry.key != keep:
+            remove(entry, root)
+            excess -= entry.size
+            gone.append(entry.key)
     return gone
 
 
-def _keys_of(digests: np.ndarray) -> Iterator[bytes]:
-    flat = np.ascontiguousarray(digests, dtype=np.uint8).tobytes()
-    return (flat[i : i + 16] for i in range(0, len(flat), 16))
+def remove(entry: Entry, root: Path | None = None) -> None:
+    """Remove one key of the store with all its shards."""
+    shutil.rmtree((root or cache_folder() / "features") / entry.key, ignore_errors=True)
+
+
+def _as_keys(digests: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(digests, dtype=np.uint8).reshape(-1, 16).view(KEY)[:, 0]
+
+
+def _about_of(folder: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _write_whole(path: Path, content: bytes) -> None:

@@ -1,0 +1,196 @@
+"""OpenVINO as an engine: the whole of `embed` as one compiled graph, for this machine's CPU.
+
+The graph is made through OpenVINO's PyTorch front end, not `openvino.convert_model`, which reports
+its use over the network and traces the model twice.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headstart.compute.machine import machine
+from headstart.features.eager import first_layers
+from headstart.sources.backbone import Backbone, Batch
+
+CONVERTED = "__module.module."  # what the names of a traced module's operations start with
+SAME = 0.995  # cosine, for a batch of another shape than the one that was traced
+
+
+@dataclass(frozen=True, slots=True)
+class OpenVino:
+    """OpenVINO on the CPU, in one precision; skipped where it is not installed.
+
+    Converting and compiling take about a second, what 300 images of the lightest usual network
+    take in eager bf16: hence `pays_from`. bf16 keeps the first layers over pixels in float32, as
+    the eager engine does, in a graph of their own.
+    """
+
+    name: str
+    bf16: bool
+    pays_from: int = 300
+
+    def build(self, backbone: Backbone) -> Callable[[Batch], np.ndarray] | None:
+        from importlib.util import find_spec
+
+        if machine().device != "cpu" or find_spec("openvino") is None:
+            return None
+        if self.bf16 and not machine().fast_bf16:
+            return None
+        if getattr(backbone, "by_length", False):
+            return None  # its embed loops over the lengths in a batch: that cannot be traced
+        made: list[Callable[[Batch], np.ndarray]] = []
+
+        def run(batch: Batch) -> np.ndarray:
+            if not made:
+                made.append(_compiled(backbone, batch, bf16=self.bf16))
+            return made[0](batch)
+
+        return run
+
+
+def _compiled(backbone: Backbone, batch: Batch, *, bf16: bool) -> Callable[[Batch], np.ndarray]:
+    """Convert with two examples of `batch`, check on a batch of another shape, return the run.
+
+    Raises whatever torch, OpenVINO or the check raise: the engine is refused then.
+    """
+    import openvino
+
+    names = tuple(batch)
+    graph = _graph(backbone, {name: value[:2] for name, value in batch.items()})
+    core = openvino.Core()
+
+    def compiled(part: Any, precision: str) -> Any:
+        # One batch at a time on all cores: decoding overlaps, and streams would need memory each.
+        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+        return core.compile_model(part, "CPU", hints).create_infer_request()
+
+    stem = first_layers(backbone) if bf16 else ()
+    parts = _cut(graph, stem[-1]) if stem else (graph,)
+    precisions = ("f32", "bf16") if stem else ("bf16" if bf16 else "f32",)
+    requests = [compiled(part, hint) for part, hint in zip(parts, precisions, strict=True)]
+    picture = tuple(batch["pixel_values"].shape[1:]) if "pixel_values" in batch else None
+
+    def run(batch: Batch) -> np.ndarray:
+        if picture is not None and tuple(batch["pixel_values"].shape[1:]) != picture:
+            return _eager(backbone, batch)  # sizes of pictures may be constants of the graph
+        values: Any = [np.ascontiguousarray(batch[name].numpy()) for name in names]
+        for request in requests:
+            values = [request.infer(values, share_inputs=True, share_outputs=True)[0]]
+        return np.array(values[0], dtype=np.float32)
+
+    _check(backbone, batch, run)
+    return run
+
+
+def _eager(backbone: Backbone, batch: Batch) -> np.ndarray:
+    import torch
+
+    with torch.inference_mode():
+        features: np.ndarray = backbone.embed(batch).float().numpy()
+    return features
+
+
+def _graph(backbone: Backbone, two: Batch) -> Any:
+    """Return an OpenVINO model of `embed`, inputs in the batch's order, free in every size."""
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    names = tuple(two)
+
+    class Embed(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = backbone.module
+
+        def forward(self, *values: Any) -> Any:
+            return backbone.embed(dict(zip(names, values, strict=True)))
+
+    with torch.no_grad(), _silence():
+        traced = torch.jit.trace(Embed().eval(), tuple(two.values()), check_trace=False)
+        decoder = TorchScriptPythonDecoder(traced, example_input=tuple(two.values()))
+        front = FrontEndManager().load_by_framework("pytorch")
+        loaded = front.load(decoder)
+        graph = front.convert(loaded)
+    if len(graph.inputs) != len(names):
+        raise ValueError(f"the traced graph uses {len(graph.inputs)} of the inputs {names}")
+    for given, value in zip(graph.inputs, two.values(), strict=True):
+        given.get_node().set_element_type(openvino_type(value))
+        given.get_node().set_partial_shape(free(value))
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def openvino_type(value: Any) -> Any:
+    import openvino
+
+    return openvino.Type(value.numpy().dtype)
+
+
+def free(value: Any) -> Any:
+    """Return the shape of a picture with a free batch, of other tensors free throughout."""
+    import openvino
+
+    sizes = [-1, *value.shape[1:]] if value.ndim == 4 else [-1] * value.ndim
+    return openvino.PartialShape(sizes)
+
+
+def _cut(graph: Any, last: str) -> tuple[Any, Any]:
+    """Cut a graph behind the module `last`: what leads to its output, and what follows."""
+    import openvino
+    from openvino import opset13 as ops
+
+    inside = [
+        node for node in graph.get_ordered_ops()
+        if node.get_friendly_name().startswith(f"{CONVERTED}{last}.")
+        or node.get_friendly_name().startswith(f"{CONVERTED}{last}/")
+    ]  # fmt: skip
+    names = {node.get_friendly_name() for node in inside}
+    leaving = {
+        output
+        for node in inside
+        if node.get_type_name() != "Constant"
+        for output in node.outputs()
+        if any(t.get_node().get_friendly_name() not in names for t in output.get_target_inputs())
+    }
+    if len(leaving) != 1:
+        raise ValueError(f"{len(leaving)} values leave the first layers; one is expected")
+    (output,) = leaving
+    middle = ops.parameter(output.get_partial_shape(), output.get_element_type())
+    for target in output.get_target_inputs():
+        target.replace_source_output(middle.output(0))
+    back = openvino.Model(graph.get_results(), [middle], "back")
+    front = openvino.Model([ops.result(output)], graph.get_parameters(), "front")
+    return front, back
+
+
+def _check(backbone: Backbone, batch: Batch, run: Callable[[Batch], np.ndarray]) -> None:
+    """Raise ValueError unless one example without padding has the features that eager gives."""
+    one = {name: value[:1] for name, value in batch.items()}
+    mask = batch.get("attention_mask")
+    if mask is not None and mask.ndim == 2:
+        lengths = mask.sum(1)
+        row, length = int(lengths.argmin()), int(lengths.min())
+        one = {
+            name: value[row : row + 1, :length] if value.shape[:2] == mask.shape else
+            value[row : row + 1] for name, value in batch.items()
+        }  # fmt: skip
+    found, expected = run(one)[0], _eager(backbone, one)[0]
+    cosine = float(found @ expected / max(np.linalg.norm(found) * np.linalg.norm(expected), 1e-12))
+    if not cosine >= SAME:
+        raise ValueError(f"cosine {cosine:.3f} with float32 on a batch of another shape")
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Hush warnings of every size that Python reads in tracing: `_check` is there for them."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield
