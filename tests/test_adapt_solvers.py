@@ -199,3 +199,11 @@ def test_ridge_by_folds_equals_a_loop(count: int, width: int, apart: int | None)
         if strength == fit.strength:
             np.testing.assert_allclose(fit.left_out, expected, rtol=1e-3, atol=2e-3)
     np.testing.assert_allclose(fit.errors, errors, rtol=2e-3)
+
+
+def test_shapes_are_checked_under_test() -> None:
+    """jaxtyping and beartype watch the mathematics here (see addopts in pyproject.toml)."""
+    from headstart.adapt.heads import gaussian
+
+    with pytest.raises(Exception, match="(?i)type-check"):
+        gaussian(np.zeros((3, 2)), np.zeros((3, 4)), 1.0)

@@ -6,19 +6,21 @@ Every adapted model, candidate or baseline, is a way to get features and one of 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
 from headstart.errors import RunError
 
 
+@runtime_checkable
 class Head(Protocol):
     """Features (n, d) to raw outputs (n, k): logits, or predictions for regression."""
 
     kind: ClassVar[str]
 
-    def outputs(self, features: Any) -> np.ndarray:
+    def outputs(self, features: Any) -> Float[np.ndarray, "n k"]:
         """Return raw outputs (n, k) float64 of features (n, d), dense or sparse."""
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -33,7 +35,7 @@ class Linear:
     bias: np.ndarray
     kind: ClassVar[str] = "linear"
 
-    def outputs(self, features: Any) -> np.ndarray:
+    def outputs(self, features: Any) -> Float[np.ndarray, "n k"]:
         out: np.ndarray = np.asarray(features @ self.weights, dtype=np.float64) + self.bias
         return out
 
@@ -65,7 +67,7 @@ class Kernel:
     bias: np.ndarray
     kind: ClassVar[str] = "kernel"
 
-    def outputs(self, features: Any) -> np.ndarray:
+    def outputs(self, features: Any) -> Float[np.ndarray, "n k"]:
         standard = (np.asarray(features, dtype=np.float32) - self.mean) / self.scale
         near = gaussian(standard, self.landmarks, float(self.gamma[0]))
         out: np.ndarray = near @ self.weights.astype(np.float64) + self.bias
@@ -87,7 +89,7 @@ class Constant:
     answer: np.ndarray
     kind: ClassVar[str] = "constant"
 
-    def outputs(self, features: Any) -> np.ndarray:
+    def outputs(self, features: Any) -> Float[np.ndarray, "n k"]:
         return np.tile(self.answer.astype(np.float64), (features.shape[0], 1))
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -108,7 +110,9 @@ def head_from(kind: str, arrays: dict[str, np.ndarray]) -> Head:
     )
 
 
-def gaussian(one: np.ndarray, other: np.ndarray, gamma: float) -> np.ndarray:
+def gaussian(
+    one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"], gamma: float
+) -> Float[np.ndarray, "n m"]:
     """Return exp(-gamma * squared distance) (n, m) float64 between rows of (n, d) and (m, d)."""
     squares = (one.astype(np.float64) ** 2).sum(axis=1)[:, None]
     squares = squares + (other.astype(np.float64) ** 2).sum(axis=1)[None, :]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy import sparse
 from torch import Tensor
 
@@ -33,7 +34,9 @@ class Design:
     mean: np.ndarray | None  # (D,)
     scale: np.ndarray | None  # (D,)
 
-    def weights(self, solution: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    def weights(
+        self, solution: Float[Tensor, "R1 K"]
+    ) -> tuple[Float[np.ndarray, "D K"], Float[np.ndarray, " K"]]:
         """Turn a solution (R + 1, K) into weights (D, K) and bias (K,) for raw features."""
         inner, bias = solution[:-1], solution[-1].double().cpu().numpy()
         if self.basis is not None:
@@ -71,7 +74,9 @@ def design(
     return Design(forward, forward.T, moments, basis, mean, scale)
 
 
-def moments_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def moments_of(
+    features: Float[np.ndarray, "N D"],
+) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"]]:
     """Return mean and standard deviation (D,) float64; infinite for constant columns.
 
     Dividing by infinity makes a constant column zero, which is what it is worth.
@@ -82,7 +87,9 @@ def moments_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, scale
 
 
-def _rotate(standard: Tensor) -> tuple[Tensor, Tensor]:
+def _rotate(
+    standard: Float[Tensor, "N D"],
+) -> tuple[Float[Tensor, "N R"], Float[Tensor, "D R"]]:
     """Return (rotated (N, R), basis (D, R)) with rotated = standard @ basis."""
     count, width = standard.shape
     if width <= count:

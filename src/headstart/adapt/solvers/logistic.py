@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from headstart.adapt.solvers.design import Design
@@ -106,12 +107,17 @@ class Path:
             gradient = new[1]
         return most
 
-    def _decay(self, strength: float) -> Tensor:
+    def _decay(self, strength: float) -> Float[Tensor, "R 1 1"]:
         decay = self.design.moments.new_full((self.solution.shape[0], 1, 1), strength)
         decay[-1] = 1e-9 if strength else 0.0  # the intercept is free
         return decay
 
-    def _objective(self, outputs: Tensor, solution: Tensor, decay: Tensor) -> Tensor:
+    def _objective(
+        self,
+        outputs: Float[Tensor, "N P K"],
+        solution: Float[Tensor, "R P K"],
+        decay: Float[Tensor, "R 1 1"],
+    ) -> Float[Tensor, " P"]:
         losses = self.link.loss(outputs, self.truth[:, None, :])
         penalty = (decay * solution.square()).sum(dim=(0, 2)) / 2
         return (losses * self.weights).sum(dim=0) + penalty
@@ -120,7 +126,7 @@ class Path:
         objective = self._objective(self.outputs, self.solution, decay)
         return objective, self._gradient(decay)
 
-    def _gradient(self, decay: Tensor) -> Tensor:
+    def _gradient(self, decay: Float[Tensor, "R 1 1"]) -> Float[Tensor, "R P K"]:
         residual = self.link.residual(self.outputs, self.truth[:, None, :])
         residual = residual * self.weights[:, :, None]
         flat = self.design.adjoint @ residual.reshape(len(residual), -1)
@@ -151,7 +157,9 @@ class Path:
         if len(self._steps) > MEMORY:
             del self._steps[0], self._turns[0]
 
-    def _direction(self, gradient: Tensor, scale: Tensor) -> Tensor:
+    def _direction(
+        self, gradient: Float[Tensor, "R P K"], scale: Float[Tensor, "R 1 1"]
+    ) -> Float[Tensor, "R P K"]:
         q = gradient.clone()
         alphas: list[tuple[Tensor, Tensor]] = []
         for step, turn in zip(reversed(self._steps), reversed(self._turns), strict=True):
@@ -173,12 +181,12 @@ class Path:
         return -r
 
 
-def _dot(one: Tensor, other: Tensor) -> Tensor:
+def _dot(one: Float[Tensor, "R P K"], other: Float[Tensor, "R P K"]) -> Float[Tensor, " P"]:
     """Inner product a problem: (R, P, K), (R, P, K) -> (P,)."""
     return torch.einsum("rpk,rpk->p", one, other)
 
 
-def even_weights(inside: Tensor) -> Tensor:
+def even_weights(inside: Bool[Tensor, "N P"]) -> Float[Tensor, "N P"]:
     """Turn (N, P) membership of problems into weights whose columns sum to one.
 
     A problem without examples stays at zero.
@@ -186,6 +194,6 @@ def even_weights(inside: Tensor) -> Tensor:
     return inside.float() / inside.float().sum(dim=0).clamp_min(1.0)
 
 
-def held_out(outputs: Tensor, folds: Tensor) -> Tensor:
+def held_out(outputs: Float[Tensor, "N P K"], folds: Int[Tensor, " N"]) -> Float[Tensor, "N K"]:
     """Pick from (N, P, K) outputs the (N, K) of the problem that did not train on the example."""
     return outputs[torch.arange(len(folds), device=outputs.device), folds.to(outputs.device)]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from headstart.adapt.folds import Folds
 from headstart.adapt.solvers.design import Design
@@ -26,7 +27,10 @@ class RidgeFit:
 
 
 def ridge_by_folds(
-    design: Design, targets: np.ndarray, strengths: Sequence[float], folds: Folds
+    design: Design,
+    targets: Float[np.ndarray, " N"],
+    strengths: Sequence[float],
+    folds: Folds,
 ) -> RidgeFit:
     """Like `ridge`, but every example is predicted by a fit without its whole fold.
 
@@ -56,7 +60,7 @@ def ridge_by_folds(
     return RidgeFit(fitted.weights, fitted.bias, strengths[best], left_out[best].numpy(), errors)
 
 
-def ridge(design: Design, targets: np.ndarray, strengths: Sequence[float]) -> RidgeFit:
+def ridge(design: Design, targets: Float[np.ndarray, " N"], strengths: Sequence[float]) -> RidgeFit:
     """Fit targets (n,) at the strength with the smallest leave-one-out error.
 
     Minimises mean squared error / 2 + strength / 2 * ||weights||^2 with a free intercept; columns
