@@ -205,5 +205,5 @@ def test_shapes_are_checked_under_test() -> None:
     """jaxtyping and beartype watch the mathematics here (see addopts in pyproject.toml)."""
     from headstart.adapt.heads import gaussian
 
-    with pytest.raises(Exception, match="(?i)type-check"):
+    with pytest.raises(Exception, match=r"(?i)type-check"):
         gaussian(np.zeros((3, 2)), np.zeros((3, 4)), 1.0)

@@ -19,7 +19,9 @@ def test_the_probe_reaches_its_floor(shared: Path, name: str, floor: float, gain
     from bench.cases import cases
     from bench.probe import measure
 
-    found = measure(next(case for case in cases() if case.name == name))
+    case = next(case for case in cases() if case.name == name)
+    found = measure(case, rival=name == "hymenoptera")
     assert found["ours"] >= floor
-    assert found["ours"] >= found["theirs"] - 0.0151  # two or fewer of 153 test examples
+    # Two or fewer of 153 test examples.
+    assert found["ours"] >= found.get("theirs", 0.0) - 0.0151
     assert found["ours"] >= found["simple"] + gain
