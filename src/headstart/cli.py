@@ -25,6 +25,11 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+cache_app = typer.Typer(
+    help="What is kept between runs: features of frozen backbones.", no_args_is_help=True
+)
+app.add_typer(cache_app, name="cache")
+
 Json = Annotated[bool, typer.Option("--json", help="Print the record as JSON, and nothing else.")]
 Column = Annotated[str | None, typer.Option(help="Column of the inputs (or its number from 0).")]
 Target = Annotated[
@@ -220,6 +225,41 @@ def demo(
     if as_json:
         records = [json.loads(run.record.to_json()) for run in runs]
         typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
+
+
+@cache_app.command("ls")
+def cache_ls(as_json: Json = False) -> None:
+    """List what the feature store holds, last used first."""
+    from headstart.features.store import entries, listed
+
+    rows = listed(reversed(list(entries())))
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("key", "backbone", "engine", "rows", "size", "last used", box=None)
+    for row in rows:
+        size = f"{row['size'] / 2**20:.1f} MB"
+        table.add_row(
+            row["key"][:16], row["backbone"], row["engine"], f"{row['rows']:,}", size, row["used"]
+        )
+    Console(soft_wrap=True).print(table)
+
+
+@cache_app.command("clear")
+def cache_clear(
+    key: Annotated[str | None, typer.Argument(help="A key of cache ls, or how one begins.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Remove all of them.")] = False,
+) -> None:
+    """Remove features of KEY, or all of them; they are extracted again when they are needed."""
+    from headstart.features.store import clear
+
+    gone = clear(None if everything else key or "")
+    for entry in gone:
+        typer.echo(f"Removed {entry.key}: {entry.rows:,} rows.")
+    typer.echo(f"{sum(entry.size for entry in gone) / 2**20:.1f} MB freed.")
 
 
 def _screen(silent: bool) -> Screen:

@@ -1,4 +1,7 @@
-"""Plain torch: channels-last convolutions, batch norms folded, bf16 where the machine has it."""
+"""Plain torch, in fp32, or in bf16 where the machine has it.
+
+Convolutions are channels-last; in bf16 batch norms are folded and linear layers packed.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ import numpy as np
 from headstart.compute.layout import laid_out, lay_out
 from headstart.compute.machine import machine, torch_device
 from headstart.features.folding import folded, running
+from headstart.features.packing import pack
 from headstart.sources.backbone import Backbone, Batch
 
 if TYPE_CHECKING:
@@ -72,6 +76,8 @@ def _in_bf16(
         part.register_forward_hook(lambda _part, _inputs, output: _lowered(output))
     module.to(device)
     lay_out(module)
+    if device.type == "cpu":
+        pack(module)
     return _run(running(backbone, module), device, None if stem else torch.bfloat16)
 
 

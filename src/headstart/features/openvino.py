@@ -73,7 +73,7 @@ def _compiled(backbone: Backbone, batch: Batch, *, bf16: bool) -> Callable[[Batc
 
     stem = first_layers(backbone) if bf16 else ()
     parts = _cut(graph, stem[-1]) if stem else (graph,)
-    precisions = ("f32", "bf16") if stem else ("bf16" if bf16 else "f32",)
+    precisions = ("f32", "bf16")[-len(parts) :] if bf16 else ("f32",)
     requests = [compiled(part, hint) for part, hint in zip(parts, precisions, strict=True)]
     picture = tuple(batch["pixel_values"].shape[1:]) if "pixel_values" in batch else None
 
@@ -142,8 +142,12 @@ def free(value: Any) -> Any:
     return openvino.PartialShape(sizes)
 
 
-def _cut(graph: Any, last: str) -> tuple[Any, Any]:
-    """Cut a graph behind the module `last`: what leads to its output, and what follows."""
+def _cut(graph: Any, last: str) -> tuple[Any, ...]:
+    """Cut a graph behind the module `last`: what leads to its output, and what follows.
+
+    The whole graph where more than one value leaves the module (sizes, for transformers): then the
+    first layers are rounded too, and the check of agreement decides.
+    """
     import openvino
     from openvino import opset13 as ops
 
@@ -161,7 +165,7 @@ def _cut(graph: Any, last: str) -> tuple[Any, Any]:
         if any(t.get_node().get_friendly_name() not in names for t in output.get_target_inputs())
     }
     if len(leaving) != 1:
-        raise ValueError(f"{len(leaving)} values leave the first layers; one is expected")
+        return (graph,)
     (output,) = leaving
     middle = ops.parameter(output.get_partial_shape(), output.get_element_type())
     for target in output.get_target_inputs():

@@ -13,8 +13,9 @@ import os
 import re
 import shutil
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -275,6 +276,33 @@ def evict(limit: int | None = None, root: Path | None = None, keep: str = "") ->
 def remove(entry: Entry, root: Path | None = None) -> None:
     """Remove one key of the store with all its shards."""
     shutil.rmtree((root or cache_folder() / "features") / entry.key, ignore_errors=True)
+
+
+def clear(start: str | None, root: Path | None = None) -> list[Entry]:
+    """Remove the keys that begin with `start`, all for None; returns them. Raises UsageError."""
+    if start == "":
+        raise UsageError("Say what to remove: a key of headstart cache ls, or --all.")
+    found = [e for e in entries(root) if start is None or e.key.startswith(start)]
+    if start is not None and not found:
+        raise UsageError(f"The feature store has no key {start!r}; see headstart cache ls.")
+    for entry in found:
+        remove(entry, root)
+    return found
+
+
+def listed(found: Iterable[Entry]) -> list[dict[str, Any]]:
+    """Return entries as plain values: key, backbone, engine, rows, size (bytes), used (local)."""
+    return [
+        {
+            "key": entry.key,
+            "backbone": str(entry.about.get("backbone", "")),
+            "engine": str(entry.about.get("engine", "")),
+            "rows": entry.rows,
+            "size": entry.size,
+            "used": time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+        }
+        for entry in found
+    ]
 
 
 def _as_keys(digests: np.ndarray) -> np.ndarray:
