@@ -53,6 +53,7 @@ def sklearn_classification(truth: np.ndarray, scores: np.ndarray) -> dict[str, f
     for name in ("precision", "recall", "f1"):
         score = getattr(reference, f"{name}_score")
         found[f"{name}_macro"] = score(truth, predicted, average="macro", zero_division=0)
+        found[f"{name}_weighted"] = score(truth, predicted, average="weighted", zero_division=0)
     if k == 2:
         found["roc_auc"] = reference.roc_auc_score(truth, scores[:, 1])
     else:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from headstart.adapt.feed import MEMORY_SHARE, Feed
-from headstart.compute.machine import machine
+from headstart.compute.machine import machine, torch_device
 from headstart.sources.backbone import Backbone, Batch
 
 AGREE = 1e-5  # largest difference of a replayed embedding, relative to the largest value
@@ -44,6 +45,12 @@ class Cached:
     def embed(self) -> Tensor:
         return self.boundary.embed(self)
 
+    def to(self, device: torch.device, non_blocking: bool = False) -> Cached:
+        """Return the batch on a device; what Accelerate asks of a batch of another type."""
+        inputs = send_to_device(self.inputs, device, non_blocking=non_blocking)
+        hidden = self.hidden.to(device, non_blocking=non_blocking)
+        return Cached(inputs, hidden, self.boundary)
+
 
 class Boundary:
     """The place before the first moving block of a backbone."""
@@ -68,9 +75,9 @@ class Boundary:
             stack.callback(handle.remove)
             stack.enter_context(torch.no_grad())
             try:
-                self._backbone.embed(inputs)
+                self._backbone.embed(send_to_device(inputs, torch_device()))
             except _Arrived as arrived:
-                return arrived.hidden
+                return arrived.hidden.cpu()
         raise LookupError(f"the forward pass never came to {self.stage}")
 
     def _note_kind(self, module: nn.Module, args: Any, output: Any) -> None:
@@ -180,9 +187,9 @@ def _fits(hidden: Tensor, count: int) -> bool:
 
 def _gap(feed: Feed, backbone: Backbone, boundary: Boundary, rows: np.ndarray) -> float:
     with torch.no_grad():
-        whole = backbone.embed(feed.batch(rows))
+        whole = backbone.embed(send_to_device(feed.batch(rows), torch_device()))
         kept = _captured(feed, boundary, rows, lambda count: None)
-        replayed = Replayed(feed, boundary, kept).batch(rows).embed()
+        replayed = Replayed(feed, boundary, kept).batch(rows).to(torch_device()).embed()
     return float((whole - replayed).abs().max() / whole.abs().max().clamp_min(1e-12))
 
 

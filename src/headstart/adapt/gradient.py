@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from headstart.adapt.adapted import Adapted
@@ -25,7 +26,7 @@ from headstart.adapt.loop import Diverged, Phase, endless, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import mean_loss, temperature
 from headstart.compute.layout import lay_out
-from headstart.compute.machine import machine
+from headstart.compute.machine import machine, torch_device
 from headstart.compute.precision import FP32, Precision, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
@@ -123,7 +124,7 @@ def fit(training: Training, context: Context) -> Trained:
     """
     start = time.perf_counter()
     lay_out(training.backbone.module)
-    model = model_of(training.backbone, training.head)
+    model = model_of(training.backbone, training.head).to(torch_device())
     targets = Targets.of(context.data.targets, context.data.task, context.training)
     feed = Feed(training.backbone, context.data.inputs, progress=context.progress)
     prepared = time.perf_counter() - start
@@ -134,6 +135,7 @@ def fit(training: Training, context: Context) -> Trained:
     finally:
         feed.close()
     model.load_state_dict(watch.best)
+    model.to("cpu")  # an adapted model is moved again by the engine that runs it
     adapted, outputs, extra = _finished(training, context, watch)
     size = sum(p.numel() for p in model.parameters())
     moving = sum(p.numel() for p in model.parameters() if p.requires_grad)
@@ -216,7 +218,8 @@ def _epoch(
     source: Source, targets: Targets, rows: np.ndarray, size: int, rng: np.random.Generator
 ) -> Iterator[tuple[Any, Tensor]]:
     for chosen in source.feed.epoch(rows, size, rng=rng):
-        yield source.batch(chosen), targets.values[torch.from_numpy(chosen)]
+        pair = source.batch(chosen), targets.values[torch.from_numpy(chosen)]
+        yield send_to_device(pair, torch_device())
 
 
 def _pace(
@@ -229,7 +232,8 @@ def _pace(
     middle = np.argsort(feed.lengths[rows]) if feed.lengths is not None else np.arange(len(rows))
     at = max(0, len(rows) // 2 - training.batch // 2)
     batch = rows[middle[at : at + training.batch]]
-    pair = (feed.batch(batch), targets.values[torch.from_numpy(batch)])
+    pair = feed.batch(batch), targets.values[torch.from_numpy(batch)]
+    pair = send_to_device(pair, torch_device())
     last = training.phases(4)[-1]
     still = dict.fromkeys(last.rates, 0.0)  # costs the same, and cannot diverge
     phase = replace(last, steps=3, rates=still, loss=stand_in(backbone, training.precision))
@@ -298,9 +302,9 @@ class _Watch:
             order = rows[np.argsort(lengths[rows], kind="stable")]
         with torch.inference_mode():
             for at in range(0, len(order), 64):
-                batch = self.source.batch(order[at : at + 64])
+                batch = send_to_device(self.source.batch(order[at : at + 64]), torch_device())
                 embeddings = embedded(self._training.backbone, batch, self._training.precision)
-                parts.append(model["head"](embeddings).double().numpy())
+                parts.append(model["head"](embeddings).cpu().double().numpy())
         outputs = np.empty((len(rows), self._context.data.task.outputs))
         outputs[np.searchsorted(rows, order)] = np.concatenate(parts)
         return outputs * self._targets.scale + self._targets.centre

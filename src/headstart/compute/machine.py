@@ -74,7 +74,9 @@ def machine() -> Machine:
 
 
 def torch_device() -> torch.device:
-    """Return the device that models are put on."""
-    import torch
+    """Return the device that models are put on, as Accelerate places it."""
+    machine()
+    from accelerate import PartialState
 
-    return torch.device(machine().device)
+    device: torch.device = PartialState().device
+    return device

@@ -91,6 +91,8 @@ CLASSIFICATION = TaskKind(
         "f1_weighted",
         "precision_macro",
         "recall_macro",
+        "precision_weighted",
+        "recall_weighted",
         "roc_auc",
         "log_loss",
     ),

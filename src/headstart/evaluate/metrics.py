@@ -101,8 +101,8 @@ def _balanced(c: Counts) -> np.ndarray:
     return ratio(recall(c).sum(axis=0), (c.actual > 0).sum(axis=0), np.nan)
 
 
-def _f1_weighted(c: Counts) -> np.ndarray:
-    return ratio((f1(c) * c.actual).sum(axis=0), c.actual.sum(axis=0), np.nan)
+def _weighted(values: np.ndarray, c: Counts) -> np.ndarray:
+    return ratio((values * c.actual).sum(axis=0), c.actual.sum(axis=0), np.nan)
 
 
 def _f1_micro(c: Counts) -> np.ndarray:
@@ -135,8 +135,13 @@ METRICS: tuple[Metric, ...] = (
            lambda c: _over_occurring(recall(c), c), harmonic_size),
     Metric("f1_macro", "macro F1", True, _ONE + _MANY, "quotient", _COUNTS,
            lambda c: _over_occurring(f1(c), c), harmonic_size),
-    # Mean F1 with classes counting by how often they are true.
-    Metric("f1_weighted", "weighted F1", True, _ONE, "quotient", _COUNTS, _f1_weighted),
+    # Means with classes counting by how often they are true.
+    Metric("f1_weighted", "weighted F1", True, _ONE, "quotient", _COUNTS,
+           lambda c: _weighted(f1(c), c)),
+    Metric("precision_weighted", "weighted precision", True, _ONE, "quotient", _COUNTS,
+           lambda c: _weighted(precision(c), c)),
+    Metric("recall_weighted", "weighted recall", True, _ONE, "share", _COUNTS,
+           lambda c: _weighted(recall(c), c)),
     # F1 of all decisions of all labels together.
     Metric("f1_micro", "micro F1", True, _MANY, "quotient", _COUNTS, _f1_micro),
     # Share of examples all of whose labels are right.
