@@ -22,6 +22,7 @@ from headstart.features.engine import BUILTIN, Choice, Engine, choose, pays
 from headstart.features.store import Store, evict
 from headstart.sources.backbone import Backbone, Batch
 
+FORMAT = 2  # raise when an engine's features change for equal backbones: it is part of every key
 SHARD_SECONDS = 5.0  # between shards of the store: what a killed extraction loses at most
 SHARD_BYTES = 64 * 2**20  # of features that wait in memory, at most
 SAMPLE = 6  # examples on which a faster engine must agree with fp32
@@ -127,7 +128,7 @@ class Extractor:
             raise DataError("There are no examples to extract features from.")
 
     def _key(self, engine: str) -> str:
-        return f"{self.backbone.fingerprint}-{engine}"
+        return f"{self.backbone.fingerprint}-{engine}-{FORMAT}"
 
     def _store(self, engine: str, agreement: float) -> Store:
         about = {
