@@ -6,7 +6,6 @@ import json
 import shutil
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import numpy as np
@@ -147,18 +146,24 @@ def test_the_recipe_that_it_wrote_gives_the_run_again(
 ) -> None:
     _, run = photos
     again = runs.cook(run.path / "recipe.toml", out=tmp_path / "again")
-    assert metrics_of(again) == metrics_of(run)
+    # Not to the last bit: the solver's sums are split over as many threads as there are cores.
+    assert metrics_of(again) == pytest.approx(metrics_of(run), rel=1e-4, abs=1e-6)
     assert again.record.chosen == run.record.chosen
     one, two = (tomllib.loads((r.path / "recipe.toml").read_text()) for r in (run, again))
     assert one == two
     assert one["methods"]["finetune"]["epochs"] == QUICK["finetune"]["epochs"]
 
 
-def metrics_of(run: Run) -> dict[str, Any]:
-    return {
-        r.name: ({n: m.model_dump() for n, m in r.metrics.items()}, r.validation)
-        for r in run.record.results
-    }
+def metrics_of(run: Run) -> dict[str, float]:
+    """Every number of the results by name: value and bounds on the test part, and validation."""
+    found = {}
+    for r in run.record.results:
+        for name, measured in r.metrics.items():
+            for part, value in measured.model_dump().items():
+                if value is not None:
+                    found[f"{r.name}/{name}/{part}"] = value
+        found |= {f"{r.name}/validation/{name}": value for name, value in r.validation.items()}
+    return found
 
 
 def test_texts_with_a_test_set_of_their_own(place: Path, bert: str) -> None:
