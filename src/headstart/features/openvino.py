@@ -45,6 +45,8 @@ class OpenVino:
             return None
         if getattr(backbone, "by_length", False):
             return None  # its embed loops over the lengths in a batch: that cannot be traced
+        if backbone.card.modality == "audio":
+            return None  # a trace keeps the sample's number of frames or patches; clips have others
         made: list[Callable[[Batch], np.ndarray]] = []
 
         def run(batch: Batch) -> np.ndarray:
