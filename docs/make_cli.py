@@ -27,7 +27,7 @@ def page() -> str:
     parts = [
         "# The command line",
         "Made from the help pages by `python docs/make_cli.py`; change the words in "
-        "`src/headstart/cli.py`.\n\nExit codes: 0 done, 2 something to mend (one line on standard "
+        "`src/headstart/cli/`.\n\nExit codes: 0 done, 2 something to mend (one line on standard "
         "error says what), 130 stopped by Ctrl-C.",
         f"## headstart\n\n```text\n{help_of()}\n```",
     ]

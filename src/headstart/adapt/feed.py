@@ -113,9 +113,7 @@ class Feed:
                     for part in (order[at : at + window] for at in range(0, len(order), window))
                 ]
             )
-        starts = np.arange(0, len(order), size)
-        if len(order) > size and len(order) % size:
-            starts = starts[:-1] if len(order) % size < size // 2 else starts
+        starts = np.arange(self.steps(len(order), size)) * size
         for start in rng.permutation(starts):
             yield order[start : start + size]
 

@@ -18,7 +18,7 @@ from headstart.adapt.method import Context, Trained
 from headstart.adapt.probe import Probe
 from headstart.compute.precision import FP32, Precision, precision_for
 from headstart.compute.randomness import rng_for
-from headstart.sources.backbone import Backbone
+from headstart.sources.backbone import Backbone, running
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,8 +50,7 @@ class FineTune:
         if context.source is None:
             raise ValueError("FineTune needs a backbone in the context.")
         origin = context.source.backbone
-        backbone = copy.copy(origin)
-        object.__setattr__(backbone, "module", copy.deepcopy(origin.module).float())
+        backbone = running(origin, copy.deepcopy(origin.module).float())
         head = self._head(context, context.source)
         precision = precision_for(backbone.module)
         training = Training(

@@ -31,7 +31,7 @@ from headstart.compute.precision import FP32, Precision, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
 from headstart.data.task import Task
-from headstart.sources.backbone import Backbone, Batch, with_module
+from headstart.sources.backbone import Backbone, Batch, running, with_module
 
 ENOUGH_TO_CALIBRATE = 20  # validation examples
 WORTH_SHARING = 0.2  # seconds a step, above which all cores are surely worth it
@@ -227,8 +227,7 @@ def _pace(
 ) -> tuple[float, int]:
     """Measure seconds a step on a copy that is thrown away: (the best, on so many threads)."""
     twin = copy.deepcopy(model)
-    backbone = copy.copy(training.backbone)
-    object.__setattr__(backbone, "module", twin["backbone"])
+    backbone = running(training.backbone, twin["backbone"])
     middle = np.argsort(feed.lengths[rows]) if feed.lengths is not None else np.arange(len(rows))
     at = max(0, len(rows) // 2 - training.batch // 2)
     batch = rows[middle[at : at + training.batch]]

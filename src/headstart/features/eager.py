@@ -14,9 +14,9 @@ import numpy as np
 
 from headstart.compute.layout import laid_out, lay_out
 from headstart.compute.machine import machine, torch_device
-from headstart.features.folding import folded, running
+from headstart.features.folding import folded, put
 from headstart.features.packing import pack
-from headstart.sources.backbone import Backbone, Batch
+from headstart.sources.backbone import Backbone, Batch, running
 
 if TYPE_CHECKING:
     import torch
@@ -71,8 +71,7 @@ def _in_bf16(
     kept = {name: copy.deepcopy(module.get_submodule(name)) for name in stem}
     module.to(torch.bfloat16)
     for name, part in kept.items():
-        parent, _, last = name.rpartition(".")
-        setattr(module.get_submodule(parent), last, part)
+        put(module, name, part)
         part.register_forward_hook(lambda _part, _inputs, output: _lowered(output))
     module.to(device)
     lay_out(module)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
+from headstart.sources.backbone import Backbone, Batch, running
+
 if TYPE_CHECKING:
     from torch import nn
-
-    from headstart.sources.backbone import Backbone, Batch
 
 SAME = 1e-3  # largest difference allowed, in units of the features' standard deviation
 
@@ -34,18 +34,11 @@ def folded(backbone: Backbone, batch: Batch) -> nn.Module | None:
             first: Any = module.get_submodule(convolution)
             second: Any = module.get_submodule(norm)
             fused = torch.nn.utils.fusion.fuse_conv_bn_eval(first, second)
-            _put(module, convolution, fused)
-            _put(module, norm, torch.nn.Identity())
+            put(module, convolution, fused)
+            put(module, norm, torch.nn.Identity())
         found = running(backbone, module).embed(batch)
         difference = float((found - expected).abs().max())
     return module if pairs and difference <= SAME * float(expected.std()) else None
-
-
-def running(backbone: Backbone, module: nn.Module) -> Backbone:
-    """Return a backbone that runs `module` instead; everything else is shared."""
-    other = copy.copy(backbone)
-    object.__setattr__(other, "module", module)
-    return other
 
 
 def _pairs(backbone: Backbone, batch: Batch) -> tuple[list[tuple[str, str]], Any]:
@@ -87,6 +80,7 @@ def _pairs(backbone: Backbone, batch: Batch) -> tuple[list[tuple[str, str]], Any
     return once, expected
 
 
-def _put(module: nn.Module, name: str, part: nn.Module) -> None:
+def put(module: nn.Module, name: str, part: nn.Module) -> None:
+    """Replace the sub-module of that name."""
     parent, _, last = name.rpartition(".")
     setattr(module.get_submodule(parent), last, part)

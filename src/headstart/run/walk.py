@@ -22,7 +22,7 @@ from headstart.data.load import open_dataset
 from headstart.data.modality import modality
 from headstart.errors import HeadstartError, UsageError
 from headstart.evaluate import judge
-from headstart.recipe import PYTHON_OBJECTS, Recipe, anchored
+from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
@@ -324,4 +324,4 @@ def default_out(name: str) -> Path:
     return path
 
 
-__all__ = ["PYTHON_OBJECTS", "Job", "start"]
+__all__ = ["Job", "start"]

@@ -77,19 +77,29 @@ class Backbone(Protocol):
         """
 
 
+def running(backbone: Backbone, module: nn.Module) -> Backbone:
+    """Return a backbone that runs `module` instead; everything else is shared.
+
+    The fingerprint too: for a module that computes the same, or that is not extracted from.
+    """
+    import copy
+
+    other = copy.copy(backbone)
+    object.__setattr__(other, "module", module)
+    return other
+
+
 def with_module(backbone: Backbone, module: nn.Module) -> Backbone:
     """Return a backbone that runs `module`, everything else shared; its fingerprint is its own.
 
     For weights that were changed: features of the old ones must not be taken for theirs.
     """
-    import copy
     import hashlib
 
     mixed = hashlib.blake2b(backbone.fingerprint.encode(), digest_size=16)
     for name, value in sorted(module.state_dict().items()):
         mixed.update(name.encode())
         mixed.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    changed = copy.copy(backbone)
-    object.__setattr__(changed, "module", module)
+    changed = running(backbone, module)
     object.__setattr__(changed, "fingerprint", mixed.hexdigest())
     return changed

@@ -14,9 +14,9 @@ import numpy as np
 from headstart.data.dataset import Item
 from headstart.data.modality import audio_features
 from headstart.data.modality.base import InputSpec, SimpleFeatures
+from headstart.data.modality.files import check_file, read_file
 from headstart.errors import Unreadable
 
-MAX_BYTES = 512 * 1024 * 1024  # of a file
 RATES = (1_000, 768_000)  # Hz; a header that says anything else is broken
 MAX_PEAK = 8.0  # floats a little above 1 are clipped; much above, they are not in [-1, 1] at all
 SHORTEST = 0.01  # seconds
@@ -40,11 +40,7 @@ class AudioModality:
     def read(self, item: Item) -> bytes:
         """Return the file's bytes, or type, shape, rate and samples. Raises Unreadable."""
         if isinstance(item, Path):
-            _check_file(item)
-            try:
-                return item.read_bytes()
-            except OSError as error:
-                raise Unreadable(_reason(error)) from None
+            return read_file(item)
         samples, rate = _pair(item)
         header = f"{samples.dtype.str} {samples.shape} {rate} ".encode()
         return header + np.ascontiguousarray(samples).tobytes()
@@ -57,7 +53,7 @@ class AudioModality:
         Raises Unreadable with the reason.
         """
         if isinstance(item, Path):
-            _check_file(item)
+            check_file(item)
             mono, rate = _from_file(item, spec.seconds)
         else:
             mono, rate = _from_array(*_pair(item), spec.seconds)
@@ -86,19 +82,6 @@ class AudioModality:
             f'<figure><img src="{picture}" alt="spectrogram of {title}">'
             f'<audio controls src="data:{kind};base64,{_base64(sound)}"></audio></figure>'
         )
-
-
-def _check_file(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise Unreadable(_reason(error)) from None
-    if not path.is_file():
-        raise Unreadable("not a file")
-    if size == 0:
-        raise Unreadable("zero bytes")
-    if size > MAX_BYTES:
-        raise Unreadable(f"{size:,} bytes is more than the bound of {MAX_BYTES:,}")
 
 
 def _pair(item: Any) -> tuple[np.ndarray, int]:

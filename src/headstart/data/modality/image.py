@@ -17,10 +17,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from headstart.data.dataset import Item
 from headstart.data.modality import image_features
 from headstart.data.modality.base import InputSpec, SimpleFeatures
+from headstart.data.modality.files import check_file, read_file
 from headstart.errors import Unreadable
 
 MAX_PIXELS = 100_000_000  # checked before decoding, whatever Pillow's own bound is set to
-MAX_BYTES = 512 * 1024 * 1024  # of a file
 SHOWN = 160  # px, longer side in a report
 
 # Decoders that stay within their bytes; others (EPS, for one) start outside programs.
@@ -39,11 +39,7 @@ class ImageModality:
     def read(self, item: Item) -> bytes:
         """Return the file's bytes, or an array's type, shape and pixels. Raises Unreadable."""
         if isinstance(item, Path):
-            _check_file(item)
-            try:
-                return item.read_bytes()
-            except OSError as error:
-                raise Unreadable(_reason(error)) from None
+            return read_file(item)
         if isinstance(item, np.ndarray) and item.dtype != object:
             header = f"{item.dtype.str} {item.shape} ".encode()
             return header + np.ascontiguousarray(item).tobytes()
@@ -56,7 +52,7 @@ class ImageModality:
         that. Arrays follow `to_uint8`. Raises Unreadable with the reason.
         """
         if isinstance(item, Path):
-            _check_file(item)
+            check_file(item)
             return _decode_file(item, spec.size)
         if isinstance(item, np.ndarray):
             return _from_array(item)
@@ -118,19 +114,6 @@ def to_uint8(pixels: np.ndarray) -> np.ndarray:
     white = next(top for top in (1.0, 16.0, 255.0, 65535.0) if high <= top)
     # Half up, not half to even: 0.5 of 255 is 128.
     return np.floor(pixels.astype(np.float64) * (255 / white) + 0.5).astype(np.uint8)
-
-
-def _check_file(path: Path) -> None:
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise Unreadable(_reason(error)) from None
-    if not path.is_file():
-        raise Unreadable("not a file")
-    if size == 0:
-        raise Unreadable("zero bytes")
-    if size > MAX_BYTES:
-        raise Unreadable(f"{size:,} bytes is more than the bound of {MAX_BYTES:,}")
 
 
 def _decode_file(path: Path, size: int | None) -> Image.Image:

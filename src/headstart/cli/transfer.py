@@ -1,0 +1,170 @@
+"""`headstart transfer` and what is done with its RUN folder: predict, evaluate, report, demo."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headstart.cli.common import (
+    Column,
+    Encoding,
+    Json,
+    Root,
+    Target,
+    answered,
+    interval,
+    print_run,
+    screen_for,
+    show,
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Put the commands on `app`."""
+    for command in (transfer, predict, evaluate, report, demo):
+        app.command()(command)
+
+
+def transfer(
+    data: Annotated[
+        str | None,
+        typer.Argument(help="Folder (one sub-folder a class, or with labels.csv), or a table."),
+    ] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model id or folder; may be given several times.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="auto, probe or finetune.")] = "auto",
+    input: Column = None,
+    target: Target = None,
+    test: Annotated[
+        str | None, typer.Option(help="Data that becomes the sealed test part.")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option(help="Column of groups that must not part (patient, speaker).")
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification, multi-label or regression.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    budget: Annotated[str, typer.Option(help="Time for the whole run: 90s, 10m, 1h.")] = "10m",
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="The RUN folder; must not exist yet.")] = None,
+    encoding: Encoding = "utf-8",
+    root: Root = None,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Accept pickled weights (read with weights_only).")
+    ] = False,
+    recipe: Annotated[
+        Path | None,
+        typer.Option(help="Run this recipe.toml; only --out goes with it."),
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Continue this RUN folder; other options are not used.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Adapt a model to DATA, hold it against baselines, and write a RUN folder."""
+    from headstart import run as runs
+    from headstart.errors import UsageError
+
+    screen = screen_for(as_json)
+    watching: dict[str, Any] = {"progress": screen.progress, "say": screen.say}
+    if resume is not None:
+        print_run(runs.resume(resume, **watching), screen, as_json)
+        return
+    if recipe is not None:
+        print_run(runs.cook(recipe, out=out, **watching), screen, as_json)
+        return
+    if data is None:
+        raise UsageError("DATA is missing: name a folder or a table, or see headstart demo.")
+    run = runs.transfer(
+        data, model=model, method=method, input=input, target=target, test=test, group=group,
+        task=task, modality=modality, budget=budget, seed=seed, out=out, encoding=encoding,
+        root=root, allow_pickle=allow_pickle, **watching,
+    )  # fmt: skip
+    print_run(run, screen, as_json)
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="RUN folder.")],
+    inputs: Annotated[
+        list[str], typer.Argument(help="Files, folders, tables, or texts.", metavar="INPUT...")
+    ],
+    out: Annotated[Path | None, typer.Option(help="Write a CSV file instead of printing.")] = None,
+    input: Column = None,
+    encoding: Encoding = "utf-8",
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Predict new inputs with the model of a RUN folder."""
+    from headstart.run import Run
+    from headstart.run.use import table_of, write_csv
+
+    screen = screen_for(as_json)
+    found, bad = Run.open(run).predicted(
+        inputs, column=input, encoding=encoding, root=root, progress=screen.progress
+    )
+    rows = table_of(found, bad)
+    if out is not None:
+        write_csv(rows, out)
+        screen.say(f"{len(found)} predictions written to {out}.")
+    elif as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        for one in found:
+            sure = f"  {max(one.scores.values()):.3f}" if one.scores else ""
+            typer.echo(f"{one.id}\t{answered(one.answer)}{sure}")
+    for item in bad:
+        screen.say(f"Not predicted: {item.id}: {item.reason}")
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="RUN folder.")],
+    data: Annotated[str, typer.Argument(help="Labelled data, of any form that transfer takes.")],
+    input: Column = None,
+    target: Target = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
+    encoding: Encoding = "utf-8",
+    root: Root = None,
+    as_json: Json = False,
+) -> None:
+    """Measure the model of a RUN folder on other labelled data."""
+    from headstart.run import Run
+
+    screen = screen_for(as_json)
+    found = Run.open(run).evaluate(
+        data, input=input, target=target, group=group, encoding=encoding, root=root,
+        progress=screen.progress,
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return
+    for note in found.notes:
+        screen.say(note)
+    typer.echo(f"{found.result} on {found.count} examples (95 % intervals):")
+    for name, measured in found.metrics.items():
+        typer.echo(f"  {name:<20} {interval(measured)}")
+
+
+def report(run: Annotated[Path, typer.Argument(help="RUN folder.")]) -> None:
+    """Write report.html of a RUN folder again, from its record."""
+    from headstart.run.use import Run
+
+    typer.echo(str(Run.open(run).report()))
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Folder for the two RUN folders.")] = None,
+    as_json: Json = False,
+) -> None:
+    """The main job on what is in the package: letters help to read handwritten digits."""
+    from headstart.demo import run_demo
+
+    screen = screen_for(as_json)
+    runs = run_demo(out, progress=screen.progress, say=screen.say, show=None if as_json else show)
+    if as_json:
+        records = [json.loads(run.record.to_json()) for run in runs]
+        typer.echo(json.dumps(records, indent=2, ensure_ascii=False))
