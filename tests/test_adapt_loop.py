@@ -15,11 +15,15 @@ from torch import Tensor
 
 import headstart.sources as sources
 from headstart.adapt.finetune import FineTune, norm_of
-from headstart.adapt.gradient import ScaledLinear, task_loss
-from headstart.adapt.loop import Diverged, Phase, Step, model_of, schedule, train
+from headstart.adapt.loop import Diverged, Phase, Step, model_of, train
 from headstart.adapt.method import Context
+from headstart.adapt.objective import task_loss
+from headstart.adapt.parts import Parts
+from headstart.adapt.rates import share
+from headstart.adapt.targets import ScaledLinear
 from headstart.compute.threads import threads
 from headstart.data.task import Task
+from headstart.errors import UsageError
 from headstart.sources.backbone import Backbone, Batch
 from sources_for_tests import write_model
 
@@ -61,7 +65,11 @@ class Bench:
                      **more)  # fmt: skip
 
     def train(self, *phases: Phase, seed: int = 0) -> list[Step]:
-        return list(train(self.model, self.backbone, phases, lambda phase: self.batches, seed=seed))
+        return list(self.steps(*phases, seed=seed))
+
+    def steps(self, *phases: Phase, seed: int = 0) -> Iterator[Step]:
+        parts = Parts.of(self.model, self.backbone)
+        return train(self.model, parts, phases, lambda at, used: self.batches, seed=seed)
 
     def state(self) -> dict[str, Tensor]:
         return {name: value.clone() for name, value in self.model.state_dict().items()}
@@ -94,7 +102,7 @@ def test_batch_norm_learns_statistics_only_where_the_phase_says_so(folders: dict
         return {name for name in moved(before, bench.state()) if "running" in name}
 
     assert statistics() == set()
-    assert len(statistics(train_norm=True)) > 10
+    assert len(statistics(norm="trained")) > 10
 
 
 def test_phases_freeze_again_what_the_next_one_does_not_move(folders: dict[str, str]) -> None:
@@ -115,7 +123,7 @@ def test_numbers_go_on_over_phases_and_name_them(folders: dict[str, str]) -> Non
 
 def test_an_unknown_stage_is_named_with_those_there_are(folders: dict[str, str]) -> None:
     bench = Bench(sources.load(folders["vit"]))
-    with pytest.raises(KeyError, match=r"block\.9.*block\.1"):
+    with pytest.raises(UsageError, match=r"block\.9.*block\.1"):
         bench.train(bench.phase(1, {"block.9": 1e-3}))
 
 
@@ -143,13 +151,13 @@ def test_a_head_alone_learns_as_adamw_by_hand(folders: dict[str, str]) -> None:
 
 
 def test_schedule_climbs_then_falls_along_a_cosine() -> None:
-    shares = [schedule(i, 100, 0.1) for i in range(100)]
+    shares = [share("cosine", i, 100, 0.1) for i in range(100)]
     np.testing.assert_allclose(shares[:10], np.arange(1, 11) / 10)
     falling = np.asarray(shares[10:])
     expected = 0.5 * (1 + np.cos(np.pi * np.arange(90) / 90))
     np.testing.assert_allclose(falling, expected, atol=1e-12)
     assert min(shares) > 0 and max(shares) == 1
-    assert schedule(0, 1, 0.1) == 1  # a single step is taken at the full rate
+    assert share("cosine", 0, 1, 0.1) == 1  # a single step is taken at the full rate
 
 
 def test_dropout_follows_the_seed_alone(tmp_path: Path) -> None:
@@ -180,7 +188,7 @@ def test_a_loss_that_is_no_number_raises_before_it_does_harm(folders: dict[str, 
     phase = replace(bench.phase(4, {"head": 1e-3}), loss=breaks)
     seen = []
     with pytest.raises(Diverged, match="step 3 of phase 'p'"):
-        for step in train(bench.model, bench.backbone, (phase,), lambda _: bench.batches, seed=0):
+        for step in bench.steps(phase):
             seen.append((step, bench.state()))  # noqa: PERF401 - it raises on the way
     assert [step.number for step, _ in seen] == [1, 2]
     assert not moved(seen[-1][1], bench.state())

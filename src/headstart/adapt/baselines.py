@@ -11,11 +11,13 @@ from scipy import sparse
 from headstart.adapt.adapted import Adapted
 from headstart.adapt.featurisers import Nothing, SimpleFeaturiser
 from headstart.adapt.finetune import norm_of, scaled_head
-from headstart.adapt.gradient import ScaledLinear, Training, fit, task_loss
+from headstart.adapt.gradient import Training, fit
 from headstart.adapt.heads import Constant
 from headstart.adapt.loop import Phase
 from headstart.adapt.method import Context, Trained
+from headstart.adapt.objective import task_loss
 from headstart.adapt.probe import KernelProbe, Probe, packed, work_of
+from headstart.adapt.targets import ScaledLinear
 from headstart.compute.budget import Stopwatch
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for, seed_for
@@ -122,7 +124,7 @@ class FromScratch:
             method=self.name,
             backbone=backbone,
             head=self._head(backbone, context),
-            phases=lambda steps: (self._phase(backbone, context, steps),),
+            plan=lambda steps: (self._phase(backbone, context, steps),),
             epochs=self.epochs,
             batch=min(self.batch, max(2, len(context.training) // 4)),
             patience=self.patience,
@@ -136,9 +138,9 @@ class FromScratch:
             name="from scratch",
             steps=steps,
             rates={stage.name: rate for stage in backbone.stages} | {"head": rate},
-            loss=task_loss(context.data.task, backbone, precision_for(backbone.module)),
+            loss=task_loss(context.data.task, backbone),
             weight_decay=self.weight_decay,
-            train_norm=True,
+            norm="trained",
         )
 
     def _head(self, backbone: Backbone, context: Context) -> ScaledLinear:

@@ -8,7 +8,7 @@ from the (small) inputs. A boundary is used only where a replay gives what the m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -151,16 +151,17 @@ Source = Plain | Replayed
 
 
 def source_for(
-    feed: Feed, backbone: Backbone, moving: set[str], rows: np.ndarray,
+    feed: Feed, backbone: Backbone, moving: Sequence[str], rows: np.ndarray,
     advance: Callable[[str], Any],
 ) -> tuple[Source, dict[str, Any]]:  # fmt: skip
-    """Return batches from the boundary before the first of the `moving` stages, if that is sound.
+    """Return batches from the boundary before the first stage with `moving` parameters, if sound.
 
+    `moving`: names of parameters of the backbone's module. `rows`: all that will be asked for.
     Else whole batches; the second value says which, for the record.
     """
     names = [stage.name for stage in backbone.stages]
-    first = next((at for at, name in enumerate(names) if name in moving), 0)
-    if first == 0 or not names[first].startswith("block."):
+    first = first_stage(backbone, moving)
+    if first == 0 or not len(rows) or not names[first].startswith("block."):
         return Plain(feed), {}
     try:
         boundary = Boundary(backbone, names[first])
@@ -181,6 +182,15 @@ def source_for(
     return Replayed(feed, boundary, kept), {"boundary": names[first], "boundary_gap": gap}
 
 
+def first_stage(backbone: Backbone, moving: Sequence[str]) -> int:
+    """Return the number of the first stage that holds one of the parameters; 0 where none does."""
+    for at, stage in enumerate(backbone.stages):
+        owners = tuple(f"{name}." for name in stage.modules)
+        if any(name in stage.parameters or name.startswith(owners) for name in moving):
+            return at
+    return 0
+
+
 def _fits(hidden: Tensor, count: int) -> bool:
     return hidden[0].numel() * hidden.element_size() * count < MEMORY_SHARE * machine().memory
 
@@ -197,7 +207,7 @@ def _captured(
     feed: Feed, boundary: Boundary, rows: np.ndarray, step: Callable[[int], None]
 ) -> Tensor | list[Tensor]:
     """Return hidden states by row of the feed: stacked, or a list where lengths differ."""
-    order = rows if feed.lengths is None else rows[np.argsort(feed.lengths[rows], kind="stable")]
+    order = rows if feed.lengths is None else rows[np.argsort(feed.length_of(rows), kind="stable")]
     stacked: Tensor | None = None
     own: dict[int, Tensor] = {}
     for at in range(0, len(order), CAPTURE):

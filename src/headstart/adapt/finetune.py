@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from headstart.adapt.depth import (
+    checked_schedule,
+    moving_stages,
+    rates_by_stage,
+    stretches,
+)
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.folds import plan
-from headstart.adapt.gradient import ScaledLinear, Targets, Training, fit, task_loss
+from headstart.adapt.gradient import Training, fit
 from headstart.adapt.heads import Linear
-from headstart.adapt.loop import Phase
+from headstart.adapt.loop import Norm, Phase
 from headstart.adapt.method import Context, Trained
+from headstart.adapt.objective import task_loss
+from headstart.adapt.parts import Part
 from headstart.adapt.probe import Probe
-from headstart.compute.precision import FP32, Precision, precision_for
+from headstart.adapt.rates import SHAPES, Shape
+from headstart.adapt.targets import ScaledLinear, Targets
+from headstart.adapt.technique import Reshaped, Reshapes, Setting, Technique, written
+from headstart.adapt.techniques import techniques
+from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for
+from headstart.errors import UsageError
 from headstart.sources.backbone import Backbone, running
 
 
@@ -26,72 +42,137 @@ class FineTune:
     """Start from the probe's head, train the last stages, then all, at small learning rates.
 
     The head comes first because a random one would tear the features (Kumar et al., ICLR 2022).
-    `rate`: peak learning rate of the last stage (AdamW); None takes RATES by the kind of norm.
-    `decay`: each earlier stage learns at this share of the next one's rate. `last`: share of the
-    blocks that moves in the first phase, for `first` of the steps. The embeddings of a text model
-    stand still: most of their rows never occur in a small data set.
+
+    Rates (AdamW): `rate`, the peak of the last stage; None takes RATES by the kind of norm, "test"
+    asks a learning-rate range test. `head_rate`; `decay`: each earlier stage learns at this share
+    of the next one's rate. `shape`, `warm_up`: over the steps of a phase. `adapter_rate`: of what a
+    technique adds, or trains in place of the stages.
+
+    What moves: `depth` (see `moving_stages`), `unfreeze`, `last`, `first` (see `stretches`).
+    The embeddings of a text model stand still: most of their rows never occur in a small data
+    set. `norm`: see `Phase`. `schedule`: phases written out, as a run's recipe has them; it takes
+    the place of all these.
+
+    How: `epochs` at most, `batch` examples in `accumulate` parts a step, `patience` validations
+    without improvement of `metric` ("error" or "loss"), `weight_decay` (decoupled L2), `clip`.
+    `techniques`: like "smoothing:0.1", see techniques/. `augment`: a chain of augmentations, see
+    data/augment; `views`: augmented views an example has, 0 for new ones in every epoch.
     """
 
     epochs: int = 8
     batch: int = 32
-    rate: float | None = None
+    accumulate: int = 1
+    rate: float | str | None = None
     head_rate: float = 1e-3
+    adapter_rate: float = 1e-3
     decay: float = 0.85
+    depth: str | float = "all"
+    unfreeze: str = "last-first"
     last: float = 0.34
     first: float = 0.3
+    shape: Shape = "cosine"
+    warm_up: float = 0.1
+    norm: Norm = "frozen"
     patience: int = 2
+    metric: str = "error"
     weight_decay: float = 0.01
+    clip: float = 1.0
+    techniques: tuple[str, ...] = ()
+    augment: str = ""
+    views: int = 4
+    schedule: tuple[Mapping[str, Any], ...] = ()
     name = "finetune"
     uses_model = True
     trains = True
+
+    def __post_init__(self) -> None:
+        _check(self)
 
     def adapt(self, context: Context) -> Trained:
         """Return the fine-tuned model. Raises ValueError without a backbone."""
         if context.source is None:
             raise ValueError("FineTune needs a backbone in the context.")
-        origin = context.source.backbone
+        return fit(self.training(context, context.source), context)
+
+    def training(self, context: Context, source: BackboneFeaturiser) -> Training:
+        """Return what is to be trained; the backbone's module is a copy."""
+        origin = source.backbone
         backbone = running(origin, copy.deepcopy(origin.module).float())
-        head = self._head(context, context.source)
-        precision = precision_for(backbone.module)
-        training = Training(
-            name=f"finetune: {context.source.title}",
+        chosen = techniques(self.techniques)
+        rows, task = context.training, context.data.task
+        targets = Targets.of(context.data.targets, task, rows)
+        setting = Setting(task, backbone, targets.values[torch.from_numpy(rows)], context.seed)
+        reshaped = [t.reshape(backbone.module, setting) for t in chosen if isinstance(t, Reshapes)]
+        parts = {name: part for one in reshaped for name, part in one.parts.items()}
+        instead = tuple(name for one in reshaped if one.instead for name in one.parts)
+        facts = {name: value for one in reshaped for name, value in one.facts.items()}
+        if chosen:
+            facts["techniques"] = [written(technique) for technique in chosen]
+        head = self._head(context, source)
+        batch = min(self.batch, max(2, len(rows)))
+        if batch < self.batch:
+            context.say(f"Batches have {batch} examples: there are no more to train on.")
+        return Training(
+            name=self._title(source, chosen),
             method=self.name,
             backbone=backbone,
             head=head,
-            phases=lambda steps: self.phases(backbone, context, steps, precision),
+            plan=lambda steps: self.phases(backbone, context, steps, instead, parts),
             epochs=self.epochs,
-            batch=min(self.batch, max(2, len(context.training))),
+            batch=-(-batch // self.accumulate),
             patience=self.patience,
-            precision=precision,
+            precision=precision_for(backbone.module),
+            techniques=chosen,
+            parts=parts,
+            restored=partial(_restored, reshaped),
+            augment=self._augmentation(context),
+            views=self.views,
+            metric=self.metric,
+            facts=facts,
         )
-        return fit(training, context)
+
+    def _title(self, source: BackboneFeaturiser, chosen: tuple[Technique, ...]) -> str:
+        """Name the result: by what replaces fine-tuning, where something does."""
+        reshaping = [t.name for t in chosen if isinstance(t, Reshapes)]
+        return f"{' + '.join(['finetune', *reshaping])}: {source.title}"
 
     def phases(
-        self, backbone: Backbone, context: Context, steps: int, precision: Precision = FP32
-    ) -> tuple[Phase, ...]:
-        """Return the schedule for so many steps, stage by stage."""
-        rate = self.rate or rate_for(backbone)
-        names = [stage.name for stage in backbone.stages]
-        rates = {name: rate * self.decay**back for back, name in enumerate(reversed(names))}
-        if backbone.card.modality == "text":
-            rates.pop("stem", None)
-        blocks = [name for name in names if name.startswith("block.")]
-        late = set(blocks[len(blocks) - max(1, round(self.last * len(blocks))) :]) | {"norm"}
-        last = {name: value for name, value in rates.items() if name in late}
-        early = max(1, round(self.first * steps))
-        loss = task_loss(context.data.task, backbone, precision)
-        first = Phase(
-            name="last stages",
-            steps=early,
-            rates=last | {"head": self.head_rate},
-            loss=loss,
-            weight_decay=self.weight_decay,
-        )
-        rest = replace(
-            first, name="all stages", steps=max(1, steps - early),
-            rates=rates | {"head": self.head_rate},
+        self, backbone: Backbone, context: Context, steps: int, instead: tuple[str, ...] = (),
+        parts: Mapping[str, Part] = {},
+    ) -> tuple[Phase, ...]:  # fmt: skip
+        """Return the schedule for so many steps. `instead`: parts that move in place of stages."""
+        base = Phase(
+            name="", steps=1, rates={}, loss=task_loss(context.data.task, backbone),
+            weight_decay=self.weight_decay, clip=self.clip, accumulate=self.accumulate,
+            shape=self.shape, warm_up=self.warm_up, norm=self.norm,
         )  # fmt: skip
-        return first, rest
+        if self.schedule:
+            known = [*(stage.name for stage in backbone.stages), *parts, "head"]
+            entries = checked_schedule(self.schedule, known)
+            shares = [float(entry.pop("share")) for entry in entries]
+            phases = [replace(base, **entry) for entry in entries]
+            return _timed(phases, shares, steps)
+        if instead:
+            rates = dict.fromkeys(instead, self.adapter_rate) | {"head": self.head_rate}
+            return (replace(base, name="adapters", steps=steps, rates=rates),)
+        rate = self.rate if isinstance(self.rate, float) else rate_for(backbone)
+        rates = rates_by_stage(backbone, rate, self.decay)
+        names = moving_stages(backbone, self.depth)
+        if backbone.card.modality == "text" and self.depth == "all":
+            names = [name for name in names if name != "stem"]
+        found = stretches(self.unfreeze, names, self.last, self.first)
+        phases = [
+            replace(base, name=title, rates={n: rates[n] for n in own} | {"head": self.head_rate})
+            for title, _, own in found
+        ]
+        return _timed(phases, [share for _, share, _ in found], steps)
+
+    def _augmentation(self, context: Context) -> Any:
+        if not self.augment:
+            return None
+        from headstart.data.augment import parse
+
+        return parse(self.augment, context.data.inputs.modality)
 
     def _head(self, context: Context, source: BackboneFeaturiser) -> ScaledLinear:
         """Fit a probe on the training rows, and take over its function."""
@@ -105,6 +186,40 @@ class FineTune:
         assert isinstance(fitted.head, Linear)
         head.start_from(fitted.head)
         return head
+
+
+def _restored(reshaped: list[Reshaped], module: nn.Module) -> None:
+    for one in reversed(reshaped):
+        one.restored(module)
+
+
+def _timed(phases: list[Phase], shares: list[float], steps: int) -> tuple[Phase, ...]:
+    """Deal `steps` out by shares; every phase gets one at least."""
+    ends = np.round(np.cumsum(shares) / sum(shares) * steps).astype(int)
+    counts = np.maximum(1, np.diff(np.concatenate([[0], ends])))
+    return tuple(
+        replace(phase, steps=int(count)) for phase, count in zip(phases, counts, strict=True)
+    )
+
+
+def _check(method: FineTune) -> None:
+    """Raise UsageError for settings that cannot be."""
+    positive = ("epochs", "batch", "accumulate", "head_rate", "adapter_rate", "decay")
+    for name in positive:
+        if not getattr(method, name) > 0:
+            raise UsageError(f"FineTune.{name} must be > 0, got {getattr(method, name)!r}.")
+    choices = {"shape": SHAPES, "metric": ("error", "loss"),
+               "norm": ("frozen", "trained", "recalibrated")}  # fmt: skip
+    for name, known in choices.items():
+        if getattr(method, name) not in known:
+            raise UsageError(
+                f"FineTune.{name} must be one of {', '.join(known)}, got {getattr(method, name)!r}."
+            )
+    if isinstance(method.rate, str) and method.rate != "test":
+        raise UsageError(f'FineTune.rate must be a number or "test", got {method.rate!r}.')
+    if method.views < 0 or method.patience < 0:
+        raise UsageError("FineTune.views and FineTune.patience must be >= 0.")
+    techniques(method.techniques)
 
 
 def scaled_head(features: object, outputs: int) -> ScaledLinear:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from headstart.adapt.adapted import Adapted
+from headstart.adapt.checkpoint import EVERY
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.folds import Folds
 from headstart.compute.progress import Progress, silent
@@ -21,7 +23,8 @@ class Context:
 
     `validation`: rows of `data` that gradient methods validate on and do not train on. `seconds`:
     how long a gradient method may train. `source`: frozen features of the backbone; None for
-    methods that use no pretrained model.
+    methods that use no pretrained model. `keep`: a folder for checkpoints, from which a training
+    that was killed goes on; `every`: seconds between them.
     """
 
     data: Dataset
@@ -32,6 +35,8 @@ class Context:
     source: BackboneFeaturiser | None = None
     progress: Progress = silent
     say: Callable[[str], None] = field(default=lambda sentence: None)
+    keep: Path | None = None
+    every: float = EVERY
 
     @property
     def training(self) -> np.ndarray:

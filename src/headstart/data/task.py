@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 class TaskKind:
     """A kind of task, without the labels of one data set.
 
-    `loss` takes raw outputs (n, k) and targets as `Dataset.targets` holds them (regression:
-    standardised, (n,)) and gives the mean loss. `activate` turns raw outputs (n, k) float into
-    scores: probabilities (n, k), or predictions (n,). `answer` turns scores into what a person
-    reads, one entry an example.
+    `losses` takes raw outputs (n, k) and targets as `Dataset.targets` holds them (regression:
+    standardised, (n,)) and gives the loss of each example (n,). `activate` turns raw outputs
+    (n, k) float into scores: probabilities (n, k), or predictions (n,). `answer` turns scores into
+    what a person reads, one entry an example.
     """
 
     name: str
     metrics: tuple[str, ...]  # names in evaluate.METRICS; the first one is primary
-    loss: Callable[[Tensor, Tensor], Tensor]
+    losses: Callable[[Tensor, Tensor], Tensor]
     activate: Callable[[np.ndarray], np.ndarray]
     answer: Callable[[np.ndarray, tuple[str, ...]], list[Any]]
 
@@ -67,19 +67,20 @@ class Task:
 def _cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     from torch.nn.functional import cross_entropy
 
-    return cross_entropy(outputs, targets)
+    return cross_entropy(outputs, targets, reduction="none")
 
 
 def _binary_cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    return binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype))
+    each = binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="none")
+    return each.mean(dim=1)
 
 
 def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     from torch.nn.functional import mse_loss
 
-    return mse_loss(outputs[:, 0], targets.to(outputs.dtype))
+    return mse_loss(outputs[:, 0], targets.to(outputs.dtype), reduction="none")
 
 
 CLASSIFICATION = TaskKind(
@@ -96,7 +97,7 @@ CLASSIFICATION = TaskKind(
         "roc_auc",
         "log_loss",
     ),
-    loss=_cross_entropy,
+    losses=_cross_entropy,
     activate=lambda outputs: softmax(outputs, axis=1),
     answer=lambda scores, labels: [labels[i] for i in scores.argmax(axis=1)],
 )
@@ -112,7 +113,7 @@ MULTI_LABEL = TaskKind(
         "subset_accuracy",
         "log_loss",
     ),
-    loss=_binary_cross_entropy,
+    losses=_binary_cross_entropy,
     activate=expit,
     answer=lambda scores, labels: [
         [label for label, score in zip(labels, row, strict=True) if score >= 0.5] for row in scores
@@ -122,7 +123,7 @@ MULTI_LABEL = TaskKind(
 REGRESSION = TaskKind(
     name="regression",
     metrics=("r2", "mae", "rmse"),
-    loss=_squared_error,
+    losses=_squared_error,
     activate=lambda outputs: outputs[:, 0],
     answer=lambda scores, labels: [float(score) for score in scores],
 )
