@@ -14,7 +14,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from headstart.adapt.boundary import source_for
+from headstart.adapt.boundary import Source, source_for
 from headstart.adapt.checkpoint import Checkpoints, Saved
 from headstart.adapt.feed import Feed
 from headstart.adapt.loop import Diverged, Loss, Phase, Start, Step, train
@@ -117,7 +117,7 @@ class Progressing:
         self._recent = []
 
     def _batches(self, at: int, used: int) -> Iterator[tuple[Any, Tensor]]:
-        """Yield batches of phase `at`, from the one after `used`; each epoch has its own order.
+        """Return batches of phase `at`, from the one after `used`; each epoch has its own order.
 
         The order is a function of seed, phase and epoch alone, so that it can be taken up anywhere.
         """
@@ -133,15 +133,20 @@ class Progressing:
         )  # fmt: skip
         self._watch.source = source
         self._boundaries.update({phase.name: about} if about else {})
-        epoch, skipped = divmod(used, self._an_epoch)
+        return self._endless(phase, source, *divmod(used, self._an_epoch))
+
+    def _endless(
+        self, phase: Phase, source: Source, epoch: int, skipped: int
+    ) -> Iterator[tuple[Any, Tensor]]:
+        name = f"batches/{self._training.name}/{phase.name}"
         while True:
-            rng = rng_for(self._context.seed, f"batches/{self._training.name}/{phase.name}/{epoch}")
-            chosen = feed.epoch(feed.seen(self._rows, epoch), self._training.batch, rng=rng)
+            rng = rng_for(self._context.seed, f"{name}/{epoch}")
+            seen = self._feed.seen(self._rows, epoch)
+            chosen = self._feed.epoch(seen, self._training.batch, rng=rng)
             for batch in islice(chosen, skipped, None):
                 own = torch.from_numpy(batch % len(self._context.data))
-                yield send_to_device(
-                    (source.batch(batch), self._targets.values[own]), torch_device()
-                )
+                pair = source.batch(batch), self._targets.values[own]
+                yield send_to_device(pair, torch_device())
             epoch, skipped = epoch + 1, 0
 
     def _save(self, step: Step, spent: float) -> None:
