@@ -129,6 +129,7 @@ class FromScratch:
             batch=min(self.batch, max(2, len(context.training) // 4)),
             patience=self.patience,
             precision=precision_for(backbone.module),
+            settings=repr(self),
         )
         return fit(training, context)
 

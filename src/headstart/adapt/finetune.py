@@ -128,6 +128,7 @@ class FineTune:
             augment=self._augmentation(context),
             views=self.views,
             metric=self.metric,
+            settings=repr(self),
             facts=facts,
         )
 

@@ -65,6 +65,7 @@ class Training:
     augment: Augments | None = None
     views: int = 0
     metric: str = "error"
+    settings: str = ""  # of the method, so that no other's checkpoint is taken up
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

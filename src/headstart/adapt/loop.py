@@ -129,9 +129,17 @@ def train(
 
 
 def _restore(optimiser: torch.optim.Optimizer, moments: dict[str, Tensor]) -> None:
+    """Load moments by "parameter/name", each in its parameter's own order in memory.
+
+    The fused step walks weights and moments side by side: channels-last weights need theirs so.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     for name, value in moments.items():
         index, _, kind = name.partition("/")
+        like = parameters[int(index)]
+        if value.shape == like.shape:
+            value = torch.empty_like(like, requires_grad=False).copy_(value)
         state.setdefault(int(index), {})[kind] = value
     optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
 

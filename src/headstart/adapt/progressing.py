@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -55,12 +56,22 @@ class Progressing:
     def checkpoints(self) -> Iterator[dict[str, Any] | None]:
         """Look for a checkpoint; gives the plan that was made then, None where there is none."""
         if self._context.keep is not None:
-            key = f"{self._training.name}/{self._training.backbone.fingerprint}"
             self._checkpoints = Checkpoints(
-                self._context.keep, key, self._context.say, self._context.every
+                self._context.keep, self._key(), self._context.say, self._context.every
             )
             self._saved = self._checkpoints.load()
         yield self._saved.facts["plan"] if self._saved else None
+
+    def _key(self) -> str:
+        """Say what is trained, on what and how: only such a checkpoint is taken up."""
+        data, training = self._context.data, self._training
+        mixed = hashlib.blake2b(digest_size=16)
+        for part in (training.name, training.settings, training.backbone.fingerprint):
+            mixed.update(f"{part}\0".encode())
+        mixed.update(f"{self._context.seed}\0{training.precision}\0".encode())
+        for array in (data.inputs.digests, data.targets, self._context.validation):
+            mixed.update(np.ascontiguousarray(array).tobytes())
+        return mixed.hexdigest()
 
     def run(self, steps: int, threads: int, loss: Loss) -> str:
         """Train; returns how it ended."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -143,7 +144,10 @@ def _add(job: Job, role: str, method: Method, context: Context) -> None:
     model = context.source.backbone.card.id if context.source else None
     key = f"{method.name} {anchored(model) or ''}".strip()
     start = time.perf_counter()
+    checkpoints = job.folder.candidates / f"{slug(key)}.checkpoints"
+    context = replace(context, keep=checkpoints)
     trained = once(key, job.folder.candidates, lambda: method.adapt(context))
+    shutil.rmtree(checkpoints, ignore_errors=True)  # what is finished needs none
     job.entries.append(Entry(role, model, method, trained))
     job.folder.write_record(job.record("running"))
     job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
