@@ -80,6 +80,9 @@ def parse(spec: str, modality: str) -> Chain:
     known(modality)
     items: list[str] = []
     for item in _split(spec, ","):
+        name, mark, _ = item.partition(":")
+        if mark and name.strip() in (AUTO_NAME, NONE):
+            raise UsageError(f"Augmentation {name.strip()!r} takes no values, got {item!r}.")
         if item == AUTO_NAME:
             items += [AUTO[modality]] if modality in AUTO else []
         elif item != NONE:

@@ -58,7 +58,7 @@ class SpecAugment:
         """
         for key in ("input_features", "input_values"):
             if key in batch:
-                found = np.array(batch[key], dtype=np.float32)  # a copy
+                found = np.asarray(batch[key]).astype(np.float32)  # a copy
                 mask = batch.get("attention_mask")
                 self._hide(found, None if mask is None else np.asarray(mask), rng)
                 return {**batch, key: _like(found, batch[key])}

@@ -22,6 +22,9 @@ from headstart.errors import MissingExtra, UsageError
 PARTS = ("noun", "verb", "adj", "adv")
 SENSES = 3  # of each part of speech, the most frequent first
 NLTK = ("wordnet", "wordnet31", "wordnet2021", "wordnet2022")
+SYSTEM = ("/usr/share", "/usr/local/share", "/usr/lib", "/usr/local/lib")
+# Of `wn` there is one connection to its database, and only the thread that opened it may use it.
+WN_THREAD = ThreadPoolExecutor(1)
 MARKER = re.compile(r"\((?:a|p|ip)\)$")  # where an adjective may stand
 
 
@@ -62,17 +65,16 @@ class Database:
 
 
 class WnPackage:
-    """A wordnet of the package `wn`, whose connection to its database is one thread's alone."""
+    """A wordnet of the package `wn`."""
 
     def __init__(self, wn: Any, language: str) -> None:
         self._words = wn.Wordnet(lang=language)
-        self._thread = ThreadPoolExecutor(1)
         self._seen: dict[str, tuple[str, ...]] = {}
 
     def synonyms(self, word: str) -> tuple[str, ...]:
         """Return the words of the three first senses of each part of speech."""
         if word not in self._seen:
-            self._seen[word] = self._thread.submit(self._look_up, word).result()
+            self._seen[word] = WN_THREAD.submit(self._look_up, word).result()
         return self._seen[word]
 
     def _look_up(self, word: str) -> tuple[str, ...]:
@@ -128,11 +130,11 @@ def _folders() -> Iterator[Path]:
     homes = [Path(place) for place in os.environ.get("NLTK_DATA", "").split(os.pathsep) if place]
     homes += [Path.home() / "nltk_data"]
     homes += [Path(sys.prefix) / inner for inner in ("nltk_data", "share/nltk_data")]
-    homes += [Path(root) / "nltk_data" for root in ("/usr/share", "/usr/local/share", "/usr/lib")]
+    homes += [Path(place) / "nltk_data" for place in SYSTEM]
     for home in homes:
         for name in NLTK:
             yield home / "corpora" / name
-    yield Path("/usr/share/wordnet")
+    yield from (Path(place) / "wordnet" for place in SYSTEM)
 
 
 def _unpacked(packed: Path, inner: str) -> dict[str, bytes] | None:
@@ -160,6 +162,10 @@ def _from_wn(language: str) -> Thesaurus:
             "wordnet-base, or python -m nltk.downloader wordnet, or pip install "
             "'headstart[augment]' and python -m wn download oewn:2024."
         ) from None
+    return WN_THREAD.submit(_opened, wn, language).result()
+
+
+def _opened(wn: Any, language: str) -> Thesaurus:
     if not wn.lexicons(lang=language):
         there = ", ".join(sorted({lexicon.language for lexicon in wn.lexicons()})) or "none"
         raise UsageError(
