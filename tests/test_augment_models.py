@@ -115,9 +115,7 @@ def test_draws_follow_the_model(folders: dict[str, Path]) -> None:
 
     writer = open_filler(folders["masked"].absolute())
     text, span = "the film was good", (4, 8)
-    found = [
-        writer.fill(text, [span], top=3, rng=rng(seed))[span] for seed in range(600)
-    ]
+    found = [writer.fill(text, [span], top=3, rng=rng(seed))[span] for seed in range(600)]
     rows = writer.tokenizer("the [MASK] was good", return_tensors="pt")
     with torch.inference_mode():
         scores = writer.model(**rows).logits[0, 2].double().numpy()  # [CLS] the [MASK]

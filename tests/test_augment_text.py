@@ -21,7 +21,7 @@ NOUNS = (
     ("film",),
     ("film", "photographic_film"),
     ("film", "sheet"),  # a fourth sense: too rare
-    ("dog", "Canis_familiaris"),
+    ("dog", "Canis_familiaris", "hound"),
     ("country", "state", "nation"),
     ("plot", "secret_plan"),
 )
@@ -68,9 +68,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterat
 
 
 @pytest.fixture
-def small_wordnet(
-    nothing_installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def small_wordnet(nothing_installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = write_wordnet(tmp_path / "nltk_data" / "corpora" / "wordnet")
     monkeypatch.setenv("NLTK_DATA", str(tmp_path / "nltk_data"))
     return folder
@@ -133,6 +131,7 @@ def test_synonyms_are_those_of_the_three_first_senses() -> None:
     assert found.synonyms("film") == ("motion picture", "movie", "photographic film")
     assert found.synonyms("large") == ("big",)
     assert found.synonyms("motion picture") == ("film", "movie")
+    assert found.synonyms("dog") == ("hound",)  # no names
     assert found.synonyms("unheard") == ()
 
 

@@ -133,7 +133,7 @@ def spec_of(augmentation: Augmentation) -> str:
         if one.default is not MISSING and value == one.default:
             placed = False
             continue
-        parts.append(_written(value) if placed else f"{one.name}={_written(value)}")
+        parts.append(written(value) if placed else f"{one.name}={written(value)}")
     return ":".join(parts)
 
 
@@ -221,7 +221,8 @@ def _value(owner: str, setting: Field[Any], text: str) -> Any:
         ) from None
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
+    """Return a value as a spec says it, in quotes where it needs them."""
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     text = str(value)

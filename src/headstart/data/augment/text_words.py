@@ -109,10 +109,10 @@ class Swap(OnExamples):
 class Synonyms(OnExamples):
     """Exchange a `share` of the words (at least one) for synonyms from WordNet.
 
-    Only words that WordNet knows as they stand are exchanged, and none of the grammar words in
-    KEPT ("not" among them). `language`: of the wordnet; English is read from an installed WordNet
-    database, others through the package `wn`. Raises UsageError or MissingExtra where there is
-    none. Source: Wei and Zou, EDA, EMNLP 2019 (synonym replacement); Miller, WordNet, 1995.
+    Only words that WordNet knows as they stand are exchanged, no single letters, and none of the
+    grammar words in KEPT ("not" among them). `language`: of the wordnet; English is read from an
+    installed WordNet database, others through the package `wn`. Raises UsageError or MissingExtra
+    where there is none. Source: Wei and Zou, EDA, EMNLP 2019 (synonym replacement); Miller, 1995.
     """
 
     share: float = 0.1
@@ -137,7 +137,7 @@ class Synonyms(OnExamples):
                 break
             start, end = spans[int(place)]
             core = CORE.search(decoded, start, end)
-            if core is None or core[0].lower() in KEPT:
+            if core is None or len(core[0]) < 2 or core[0].lower() in KEPT:
                 continue
             others = thesaurus.synonyms(core[0].lower())
             if others:

@@ -49,13 +49,16 @@ class Database:
                     found += [(part, offset) for offset in offsets[:SENSES]]
 
     def synonyms(self, word: str) -> tuple[str, ...]:
-        """Return the words of the three most frequent senses of each part of speech."""
+        """Return the words of the three most frequent senses of each part of speech.
+
+        Names, which are written with a capital, are left out: "major" knows John Major.
+        """
         found = {
             other
             for part, offset in self._senses.get(word.replace(" ", "_"), ())
             for other in self._words(part, offset)
         }
-        return tuple(sorted(other for other in found if other.lower() != word))
+        return tuple(sorted(other for other in found if other != word and other == other.lower()))
 
     def _words(self, part: str, offset: int) -> Iterator[str]:
         data = self._data[part]
