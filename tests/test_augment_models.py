@@ -83,6 +83,10 @@ class TestMasked(Equipped):
 
 class TestBackTranslate(Equipped):
     wrong = ("backtranslate:a", "backtranslate:a:b:top=0", "backtranslate:a:b:chance=2")
+    draws = 4  # random models never stop early
+
+    def examples(self) -> list[str]:
+        return ["good film", "the plot is dull", "it was bright", "not very good"]
 
     def made(self, folders: dict[str, Path]) -> BackTranslate:
         return BackTranslate(str(folders["marian"]), str(folders["t5"]), top=8, chance=0.9)

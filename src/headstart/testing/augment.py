@@ -26,12 +26,14 @@ OTHER = {"image": "text", "text": "audio", "audio": "image"}
 class AugmentationConformance:
     """What every augmentation must do.
 
-    `wrong`: specs with values out of range. `works_on`: "example" or "batch".
+    `wrong`: specs with values out of range. `works_on`: "example" or "batch". `draws`: how often
+    one example is augmented at most; fewer for what is slow.
     """
 
     augmentation: ClassVar[Augmentation]
     wrong: ClassVar[tuple[str, ...]]
     works_on: ClassVar[str] = "example"
+    draws: ClassVar[int] = 40
 
     def examples(self) -> Sequence[Decoded]:
         """Return at least 4 decoded examples of unequal size."""
@@ -73,20 +75,20 @@ class AugmentationConformance:
 
     def test_it_changes_something_and_not_always_the_same(self) -> None:
         for decoded in self.examples():
-            found = [self._changed(decoded, seed) for seed in range(40)]
+            found = [self._changed(decoded, seed) for seed in range(self.draws)]
             apart = [one for one in found if not same(one, self._unchanged(decoded))]
             assert apart, f"{self.augmentation} never changes {decoded!r}"
             assert not all(same(apart[0], one) for one in apart[1:]), "one change only"
 
     def test_type_and_size_are_kept(self) -> None:
         for decoded in [*self.examples(), self.smallest()]:
-            for seed in range(10):
+            for seed in range(min(10, self.draws)):
                 check_kept(decoded, self.augmentation.example(decoded, rng=rng(seed)))
 
     def test_the_example_itself_is_left_alone(self) -> None:
         for decoded in self.examples():
             before = content(decoded)
-            for seed in range(5):
+            for seed in range(min(5, self.draws)):
                 self.augmentation.example(decoded, rng=rng(seed))
             assert content(decoded) == before
 
@@ -102,7 +104,9 @@ class AugmentationConformance:
         assert torch.equal(torch.get_rng_state(), states[2])
 
     def test_threads_change_nothing(self) -> None:
-        jobs = [(decoded, seed) for decoded in self.examples() for seed in range(6)]
+        jobs = [
+            (decoded, seed) for decoded in self.examples() for seed in range(min(6, self.draws))
+        ]
         with ThreadPoolExecutor(4) as pool:
             together = list(pool.map(lambda job: self._changed(*job), jobs))
         for job, found in zip(jobs, together, strict=True):
