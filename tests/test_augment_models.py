@@ -210,3 +210,38 @@ def test_threads_leave_torchs_generator_alone(folders: dict[str, Path]) -> None:
     worker.start()
     worker.join()
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_vocabularies_of_pieces_give_whole_words_only(tmp_path: Path) -> None:
+    """RoBERTa's tokens mark where a word begins; its mask token takes the space before it."""
+    import tokenizers
+    import torch
+    import transformers
+
+    pieces = tokenizers.ByteLevelBPETokenizer(add_prefix_space=True)
+    text = [" ".join(WORDS), "unbrighten filming dullness goodness plotted " * 3] * 20
+    pieces.train_from_iterator(
+        text, vocab_size=400, min_frequency=2, special_tokens=["<s>", "<pad>", "</s>", "<mask>"]
+    )
+    mask = tokenizers.AddedToken("<mask>", lstrip=True)
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=pieces._tokenizer, mask_token=mask, pad_token="<pad>",
+        bos_token="<s>", eos_token="</s>",
+    )  # fmt: skip
+    config = transformers.RobertaConfig(**{**TEXT, "vocab_size": 400, "pad_token_id": 1})
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        transformers.RobertaForMaskedLM(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    assert open_filler(tmp_path).marks == "Ġ"
+    chain = equipped(parse(f"masked:{tmp_path}:0.4:20", "text"))
+    whole = {token[1:] for token in tokenizer.get_vocab() if token.startswith("Ġ")}
+    seen = set()
+    for seed in range(30):
+        after = chain.example(SENTENCE, rng=rng(seed))
+        assert len(after.split()) == len(SENTENCE.split()), after
+        old = zip(SENTENCE.split(), after.split(), strict=True)
+        new = {b.strip(",!") for a, b in old if a != b}
+        assert new <= whole, new
+        seen |= new
+    assert len(seen) > 10

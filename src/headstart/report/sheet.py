@@ -12,7 +12,6 @@ from difflib import SequenceMatcher
 
 from markupsafe import Markup, escape
 
-from headstart import __version__
 from headstart.report.page import packaged
 from headstart.report.section import fill
 
@@ -43,6 +42,7 @@ class Sheet:
     steps: tuple[tuple[str, str, str], ...]
     notes: tuple[str, ...]
     rows: tuple[SheetRow, ...]
+    version: str = ""  # of Headstart
 
 
 def text_row(id: str, before: str, views: Sequence[str]) -> SheetRow:
@@ -79,9 +79,7 @@ def render(sheet: Sheet) -> bytes:
     """Return the page in UTF-8."""
     styles = Markup(packaged("page.css") + packaged("sheet.css"))
     steps = [(name, _with_code(words), values) for name, words, values in sheet.steps]
-    page = fill(
-        packaged("sheet.html.jinja"), sheet=sheet, steps=steps, style=styles, version=__version__
-    )
+    page = fill(packaged("sheet.html.jinja"), sheet=sheet, steps=steps, style=styles)
     return (page.rstrip() + "\n").encode()
 
 

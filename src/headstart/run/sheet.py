@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from headstart import __version__
 from headstart.compute.randomness import rng_for
 from headstart.data.augment import Chain, parse, registered
 from headstart.data.augment.spec import settings, written
@@ -98,7 +99,9 @@ def make_sheet(examples: Examples, *, count: int = 8, views: int = 4, seed: int 
         notes += (
             [WAVE_NOTE] if any(one.name == "specaugment" for one in chain.augmentations) else []
         )
-    return Sheet(examples.name, kind, str(chain), seed, steps, tuple(notes), tuple(rows))
+    return Sheet(
+        examples.name, kind, str(chain), seed, steps, tuple(notes), tuple(rows), __version__
+    )
 
 
 def write_sheet(
