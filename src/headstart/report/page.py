@@ -59,14 +59,18 @@ def write_report(
     record: RunRecord, path: Path, *, pictures: Mapping[str, Any] | None = None
 ) -> None:
     """Write the report to `path`, whole or not at all. Raises RunError where that fails."""
-    page = render(record, pictures=pictures)
+    write_whole(render(record, pictures=pictures).encode(), path, "report")
+
+
+def write_whole(content: bytes, path: Path, what: str) -> None:
+    """Write `content` to `path`, whole or not at all. Raises RunError where that fails."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(page, encoding="utf-8")
+        draft.write_bytes(content)
         draft.replace(path)
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise RunError(
-            f"The report cannot be written to {path}: {error.strerror or error}. "
+            f"The {what} cannot be written to {path}: {error.strerror or error}. "
             "Free some space or name another place."
         ) from None

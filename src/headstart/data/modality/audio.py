@@ -77,7 +77,7 @@ class AudioModality:
         except Unreadable as error:
             return f"<em>{title}: {html.escape(str(error))}</em>"
         kind, sound = _compressed(samples)
-        picture = f"data:image/png;base64,{_base64(_spectrogram(samples))}"
+        picture = f"data:image/png;base64,{_base64(spectrogram(samples))}"
         return (
             f'<figure><img src="{picture}" alt="spectrogram of {title}">'
             f'<audio controls src="data:{kind};base64,{_base64(sound)}"></audio></figure>'
@@ -194,7 +194,7 @@ def _compressed(samples: np.ndarray) -> tuple[str, bytes]:
     return "audio/flac", buffer.getvalue()
 
 
-def _spectrogram(samples: np.ndarray) -> bytes:
+def spectrogram(samples: np.ndarray) -> bytes:
     """Return a PNG of the log-mel spectrogram, low tones at the bottom, 60 dB from black."""
     from PIL import Image
 
