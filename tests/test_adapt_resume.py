@@ -28,7 +28,8 @@ pytestmark = pytest.mark.usefixtures("one_core")
 KILLS = 20
 STEPS = 9  # 3 an epoch
 SETTINGS: dict[str, Any] = {
-    "epochs": 3, "batch": 7, "patience": 9, "techniques": ("ema:0.9", "soup:3"),
+    "epochs": 3, "batch": 7, "patience": 9, "keep_dropout": True, "unfreeze": "last-first",
+    "techniques": ("ema:0.9", "soup:3"),
 }  # fmt: skip
 
 

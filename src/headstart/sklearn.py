@@ -137,17 +137,18 @@ class _Transfer(BaseEstimator):
         return np.asarray(adapted.scores(unlabelled(X, adapted.modality)))
 
     def _checked(self, X: Any, y: Any) -> tuple[Any, Any]:
-        """Check a table of features as scikit-learn does; examples are checked where they are read."""
+        """Check a table of features as scikit-learn does; examples are checked when read."""
         if y is None:
             raise ValueError(
                 f"{type(self).__name__} requires y to be passed, but the target y is None."
             )
         if self.model is None and self.modality is None:
             numeric = isinstance(self, RegressorMixin)
-            return validate_data(
+            checked: tuple[Any, Any] = validate_data(
                 self, X, y, dtype=np.float32, multi_output=not numeric, y_numeric=numeric,
                 ensure_min_samples=2,
             )  # fmt: skip
+            return checked
         return X, y
 
     def __sklearn_tags__(self) -> Any:
@@ -213,7 +214,7 @@ class TransferClassifier(ClassifierMixin, _Transfer):
 
 
 class TransferRegressor(RegressorMixin, _Transfer):
-    """A method of Headstart as a regressor; settings as for `TransferClassifier`. y: (n,) numbers."""
+    """A method of Headstart as a regressor; settings as of the classifier. y: (n,) numbers."""
 
     def fit(self, X: Any, y: Any) -> TransferRegressor:
         """Adapt the model to X and y."""
@@ -293,4 +294,4 @@ def _rows(X: np.ndarray) -> Unlabelled:
     table = np.ascontiguousarray(X)
     digests = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in table]
     found = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 16)
-    return Unlabelled("features", table, [f"row {i + 1}" for i in range(len(table))], found)
+    return Unlabelled("features", list(table), [f"row {i + 1}" for i in range(len(table))], found)

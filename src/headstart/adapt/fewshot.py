@@ -90,9 +90,9 @@ class FewShot:
                 tuned = work.tuned(inside, f"fold {fold}")
                 outputs[outside] = tuned.head(data.targets).outputs(tuned.features(outside))
             tuned = work.tuned(rows, "all")
+            head = tuned.head(data.targets)
         finally:
             work.feed.close()
-        head = tuned.head(data.targets)
         t = temperature(outputs, data.targets, data.task)
         backbone = running(tuned.backbone, tuned.backbone.module.to("cpu"))
         featuriser = BackboneFeaturiser(with_module(backbone, backbone.module), unchanged=False)

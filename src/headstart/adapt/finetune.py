@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from headstart.adapt.depth import (
+    UNFREEZE,
     checked_schedule,
     moving_stages,
     rates_by_stage,
@@ -43,8 +44,8 @@ class FineTune:
 
     The head comes first because a random one would tear the features (Kumar et al., ICLR 2022).
 
-    Rates (AdamW): `rate`, the peak of the last stage; None takes RATES by the kind of norm, "test"
-    asks a learning-rate range test. `head_rate`; `decay`: each earlier stage learns at this share
+    Rates (AdamW): `rate`, the peak of the last stage; "test" asks a learning-rate
+    range test. `head_rate`; `decay`: each earlier stage learns at this share
     of the next one's rate. `shape`, `warm_up`: over the steps of a phase. `adapter_rate`: of what a
     technique adds, or trains in place of the stages.
 
@@ -55,11 +56,17 @@ class FineTune:
 
     How: `epochs` at most, `batch` examples in `accumulate` parts a step, `patience` validations
     without improvement of `metric` ("error" or "loss"), `weight_decay` (decoupled L2), `clip`.
-    `techniques`: like "smoothing:0.1", see techniques/. `augment`: a chain of augmentations, see
-    data/augment; `views`: augmented views an example has, 0 for new ones in every epoch.
+    `keep_dropout`: whether the dropout of the pretraining stays; it is meant for many epochs, and
+    costs an eighth of a step on a CPU. `techniques`: like "smoothing:0.1", see techniques/.
+    `augment`: a chain of augmentations, see data/augment; `views`: augmented views an example has,
+    0 for new ones in every epoch.
+
+    None for `epochs`, `rate` and `unfreeze` takes HABITS by the kind of norm: transformers (layer
+    norm) are moved as a whole for two epochs, since every epoch costs the whole network. In
+    networks with batch norm the last stages go first: what lies before them is run only once.
     """
 
-    epochs: int = 8
+    epochs: int | None = None
     batch: int = 32
     accumulate: int = 1
     rate: float | str | None = None
@@ -67,7 +74,7 @@ class FineTune:
     adapter_rate: float = 1e-3
     decay: float = 0.85
     depth: str | float = "all"
-    unfreeze: str = "last-first"
+    unfreeze: str | None = None
     last: float = 0.34
     first: float = 0.3
     shape: Shape = "cosine"
@@ -77,6 +84,7 @@ class FineTune:
     metric: str = "error"
     weight_decay: float = 0.01
     clip: float = 1.0
+    keep_dropout: bool = False
     techniques: tuple[str, ...] = ()
     augment: str = ""
     views: int = 4
@@ -98,6 +106,8 @@ class FineTune:
         """Return what is to be trained; the backbone's module is a copy."""
         origin = source.backbone
         backbone = running(origin, copy.deepcopy(origin.module).float())
+        if not self.keep_dropout:
+            _without_dropout(backbone.module)
         chosen = techniques(self.techniques)
         rows, task = context.training, context.data.task
         targets = Targets.of(context.data.targets, task, rows)
@@ -118,7 +128,7 @@ class FineTune:
             backbone=backbone,
             head=head,
             plan=lambda steps: self.phases(backbone, context, steps, instead, parts),
-            epochs=self.epochs,
+            epochs=self.epochs or habit_of(backbone).epochs,
             batch=-(-batch // self.accumulate),
             patience=self.patience,
             precision=precision_for(backbone.module),
@@ -161,7 +171,8 @@ class FineTune:
         names = moving_stages(backbone, self.depth)
         if backbone.card.modality == "text" and self.depth == "all":
             names = [name for name in names if name != "stem"]
-        found = stretches(self.unfreeze, names, self.last, self.first)
+        unfreeze = self.unfreeze or habit_of(backbone).unfreeze
+        found = stretches(unfreeze, names, self.last, self.first)
         phases = [
             replace(base, name=title, rates={n: rates[n] for n in own} | {"head": self.head_rate})
             for title, _, own in found
@@ -172,8 +183,10 @@ class FineTune:
         if not self.augment:
             return None
         from headstart.data.augment import parse
+        from headstart.sources.writers import equipped
 
-        return parse(self.augment, context.data.inputs.modality)
+        chain = equipped(parse(self.augment, context.data.inputs.modality))
+        return chain if len(chain) else None
 
     def _head(self, context: Context, source: BackboneFeaturiser) -> ScaledLinear:
         """Fit a probe on the training rows, and take over its function."""
@@ -194,6 +207,12 @@ def _restored(reshaped: list[Reshaped], module: nn.Module) -> None:
         one.restored(module)
 
 
+def _without_dropout(module: nn.Module) -> None:
+    for part in module.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+
+
 def _timed(phases: list[Phase], shares: list[float], steps: int) -> tuple[Phase, ...]:
     """Deal `steps` out by shares; every phase gets one at least."""
     ends = np.round(np.cumsum(shares) / sum(shares) * steps).astype(int)
@@ -207,8 +226,9 @@ def _check(method: FineTune) -> None:
     """Raise UsageError for settings that cannot be."""
     positive = ("epochs", "batch", "accumulate", "head_rate", "adapter_rate", "decay")
     for name in positive:
-        if not getattr(method, name) > 0:
-            raise UsageError(f"FineTune.{name} must be > 0, got {getattr(method, name)!r}.")
+        value = getattr(method, name)
+        if value is not None and not value > 0:
+            raise UsageError(f"FineTune.{name} must be > 0, got {value!r}.")
     choices = {"shape": SHAPES, "metric": ("error", "loss"),
                "norm": ("frozen", "trained", "recalibrated")}  # fmt: skip
     for name, known in choices.items():
@@ -218,6 +238,10 @@ def _check(method: FineTune) -> None:
             )
     if isinstance(method.rate, str) and method.rate != "test":
         raise UsageError(f'FineTune.rate must be a number or "test", got {method.rate!r}.')
+    if method.unfreeze is not None and method.unfreeze not in UNFREEZE:
+        raise UsageError(
+            f"FineTune.unfreeze must be one of {', '.join(UNFREEZE)}, got {method.unfreeze!r}."
+        )
     if method.views < 0 or method.patience < 0:
         raise UsageError("FineTune.views and FineTune.patience must be >= 0.")
     techniques(method.techniques)
@@ -231,12 +255,30 @@ def scaled_head(features: object, outputs: int) -> ScaledLinear:
         return ScaledLinear(table.mean(dim=0), spread.expand(table.shape[1]).clone(), outputs)
 
 
-RATES = {"batch": 5e-4, "layer": 1e-4, "none": 1e-4}
+@dataclass(frozen=True, slots=True)
+class Habit:
+    """How a kind of network is usually fine-tuned."""
+
+    rate: float  # peak, of the last stage
+    epochs: int
+    unfreeze: str
+
+
+HABITS = {
+    "batch": Habit(5e-4, 8, "last-first"),
+    "layer": Habit(2e-4, 2, "together"),
+    "none": Habit(1e-4, 4, "last-first"),
+}
+
+
+def habit_of(backbone: Backbone) -> Habit:
+    """Return the habit for the backbone's kind of norm: batch norm bears larger steps."""
+    return HABITS[norm_of(backbone.module)]
 
 
 def rate_for(backbone: Backbone) -> float:
-    """Return the usual peak rate by the kind of norm: batch norm bears larger steps."""
-    return RATES[norm_of(backbone.module)]
+    """Return the usual peak rate of the last stage."""
+    return habit_of(backbone).rate
 
 
 def norm_of(module: nn.Module) -> str:

@@ -83,6 +83,29 @@ def _squared_error(outputs: Tensor, targets: Tensor) -> Tensor:
     return mse_loss(outputs[:, 0], targets.to(outputs.dtype), reduction="none")
 
 
+def _softmax(outputs: np.ndarray) -> np.ndarray:
+    found: np.ndarray = softmax(outputs, axis=1)
+    return found
+
+
+def _first(outputs: np.ndarray) -> np.ndarray:
+    return outputs[:, 0]
+
+
+def _likeliest(scores: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
+    return [labels[i] for i in scores.argmax(axis=1)]
+
+
+def _likely(scores: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
+    return [
+        [label for label, score in zip(labels, row, strict=True) if score >= 0.5] for row in scores
+    ]
+
+
+def _numbers(scores: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
+    return [float(score) for score in scores]
+
+
 CLASSIFICATION = TaskKind(
     name="classification",
     metrics=(
@@ -98,8 +121,8 @@ CLASSIFICATION = TaskKind(
         "log_loss",
     ),
     losses=_cross_entropy,
-    activate=lambda outputs: softmax(outputs, axis=1),
-    answer=lambda scores, labels: [labels[i] for i in scores.argmax(axis=1)],
+    activate=_softmax,
+    answer=_likeliest,
 )
 
 MULTI_LABEL = TaskKind(
@@ -115,17 +138,15 @@ MULTI_LABEL = TaskKind(
     ),
     losses=_binary_cross_entropy,
     activate=expit,
-    answer=lambda scores, labels: [
-        [label for label, score in zip(labels, row, strict=True) if score >= 0.5] for row in scores
-    ],
+    answer=_likely,
 )
 
 REGRESSION = TaskKind(
     name="regression",
     metrics=("r2", "mae", "rmse"),
     losses=_squared_error,
-    activate=lambda outputs: outputs[:, 0],
-    answer=lambda scores, labels: [float(score) for score in scores],
+    activate=_first,
+    answer=_numbers,
 )
 
 TASKS: tuple[TaskKind, ...] = (CLASSIFICATION, MULTI_LABEL, REGRESSION)

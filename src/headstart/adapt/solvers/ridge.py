@@ -40,7 +40,7 @@ def ridge_by_folds(
     import torch
 
     columns = design.forward[:, :-1].double()
-    truth = torch.from_numpy(np.asarray(targets, dtype=np.float64))
+    truth = torch.from_numpy(np.array(targets, dtype=np.float64))
     left_out = torch.zeros(len(strengths), len(truth), dtype=torch.float64)
     for fold in range(folds.count):
         inside, asked = torch.from_numpy(folds.inside(fold)), torch.from_numpy(folds.of == fold)
