@@ -80,6 +80,9 @@ class Job:
 
     def _result(self, entry: Entry) -> Result:
         trained = entry.trained
+        featuriser = trained.adapted.featuriser
+        # Of a result that predicted, also for one taken from disk: what its engine turned out to be.
+        made = featuriser.facts() if isinstance(featuriser, BackboneFeaturiser) else {}
         return Result(
             name=entry.name,
             role="candidate" if entry.role == "candidate" else "baseline",
@@ -88,5 +91,5 @@ class Job:
             validation=validation_of(entry, self.data),
             seconds={name: round(s, 4) for name, s in trained.seconds.items()},
             parameters=trained.parameters,
-            details=trained.details,
+            details=trained.details | made,
         )
