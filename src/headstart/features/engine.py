@@ -21,7 +21,17 @@ from headstart.sources.backbone import Backbone, Batch
 AGREE = 0.995
 Run = Callable[[Batch], np.ndarray]
 
-__all__ = ["AGREE", "BUILTIN", "Choice", "Eager", "Engine", "OnnxRuntime", "OpenVino", "Run", "choose"]
+__all__ = [
+    "AGREE",
+    "BUILTIN",
+    "Choice",
+    "Eager",
+    "Engine",
+    "OnnxRuntime",
+    "OpenVino",
+    "Run",
+    "choose",
+]
 
 
 class Engine(Protocol):

@@ -57,9 +57,7 @@ def eagerly(backbone: Backbone, batch: Batch) -> np.ndarray:
     return features
 
 
-def check_other_shape(
-    backbone: Backbone, batch: Batch, run: Callable[[Batch], np.ndarray]
-) -> None:
+def check_other_shape(backbone: Backbone, batch: Batch, run: Callable[[Batch], np.ndarray]) -> None:
     """Raise ValueError unless one example without padding has the features that eager gives."""
     one = {name: value[:1] for name, value in batch.items()}
     mask = batch.get("attention_mask")

@@ -89,15 +89,16 @@ def _groups(taking: Taken, batch: Batch) -> Iterator[tuple[np.ndarray, Arrays]]:
     lengths = mask.sum(axis=1)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        yield rows, {
-            name: value[rows, :length] if value.shape[:2] == mask.shape else value[rows]
-            for name, value in arrays.items()
-        }
+        yield (
+            rows,
+            {
+                name: value[rows, :length] if value.shape[:2] == mask.shape else value[rows]
+                for name, value in arrays.items()
+            },
+        )
 
 
-def _runs(
-    taking: Taken, arrays: Arrays
-) -> Iterator[tuple[np.ndarray, Arrays, np.ndarray | None]]:
+def _runs(taking: Taken, arrays: Arrays) -> Iterator[tuple[np.ndarray, Arrays, np.ndarray | None]]:
     """Yield (rows, feeds, mask) of so many examples at once as the graph takes."""
     count = len(next(iter(arrays.values())))
     most = taking.rows or count

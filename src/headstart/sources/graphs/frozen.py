@@ -118,7 +118,9 @@ def open_graph(path: Path, *, id: str, source: str, output: str | None = None) -
         architecture=model.graph.name or "ONNX graph",
         parameters=_count(small),
         width=width,
-        note="; ".join(filter(None, (f"frozen; the feature is {feature.why}", preparation.assumed))),
+        note="; ".join(
+            filter(None, (f"frozen; the feature is {feature.why}", preparation.assumed))
+        ),
         **{**facts, **_stated(model)},
     )
     return OnnxBackbone(
@@ -169,9 +171,7 @@ def _feature(
 ) -> Feature:  # fmt: skip
     where, single = str(path), taking.single
     if output is not None:
-        return named_feature(
-            model, tensors, output, taking.modality, single=single, where=where
-        )
+        return named_feature(model, tensors, output, taking.modality, single=single, where=where)
     chosen = metadata(model).get(CHOSEN)
     if chosen is not None:
         return _chosen(chosen, tensors, where)
