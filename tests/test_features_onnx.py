@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ import torch
 from torch import nn
 
 import headstart.sources as sources
-from headstart.compute.machine import machine
 from headstart.data.dataset import Unlabelled
 from headstart.errors import ModelError
 from headstart.features.eager import Eager
@@ -78,7 +77,7 @@ def test_without_bf16_it_is_the_one_that_is_chosen(
 ) -> None:
     """On a machine that does not multiply bf16, and where OpenVINO is absent."""
     bert = sources.load(str(write_model(tmp_path / "bert", "bert")))
-    plain = replace(machine(), fast_bf16=False)
+    plain = SimpleNamespace(device="cpu", cores=1, fast_bf16=False)
     for room in ("eager", "openvino", "onnx"):
         monkeypatch.setattr(f"headstart.features.{room}.machine", lambda: plain)
     monkeypatch.setitem(sys.modules, "openvino", None)

@@ -175,7 +175,7 @@ def test_a_named_output_or_value_is_taken(tmp_path: Path) -> None:
     with torch.no_grad():
         expected = convolutions()[:2](batch["pixel_values"]).mean((2, 3)).numpy()
     np.testing.assert_allclose(embedded(backbone, batch), expected, atol=1e-5)
-    with pytest.raises(ModelError, match="'nothing' is not there; outputs: 'output'; .*Relu"):
+    with pytest.raises(ModelError, match=r"'nothing' is not there; outputs: 'output'; .*Relu"):
         sources.load(f"{path}#nothing")
 
 
@@ -311,7 +311,7 @@ def test_libraries_of_operators_are_not_loaded(tmp_path: Path) -> None:
     model.graph.node[0].domain = "ai.onnx.contrib"
     model.opset_import.add(domain="ai.onnx.contrib", version=1)
     path.write_bytes(model.SerializeToString())
-    with pytest.raises(ModelError, match="ai.onnx.contrib::Conv, which needs a library"):
+    with pytest.raises(ModelError, match=r"ai\.onnx\.contrib::Conv, which needs a library"):
         sources.load(str(path))
 
 

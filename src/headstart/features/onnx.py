@@ -87,7 +87,13 @@ def export(backbone: Backbone, two: Batch) -> bytes:
     file = io.BytesIO()
     with torch.no_grad(), silence():
         torch.onnx.export(
-            embedding_module(backbone, names), tuple(two.values()), file, dynamo=False,
-            input_names=list(names), output_names=[OUTPUT], dynamic_axes=free, opset_version=OPSET,
-        )  # fmt: skip
+            embedding_module(backbone, names),
+            tuple(two.values()),
+            file,  # type: ignore[arg-type]  # TorchScript's exporter writes into memory too
+            dynamo=False,
+            input_names=list(names),
+            output_names=[OUTPUT],
+            dynamic_axes=free,
+            opset_version=OPSET,
+        )
     return file.getvalue()

@@ -81,7 +81,7 @@ class Job:
     def _result(self, entry: Entry) -> Result:
         trained = entry.trained
         featuriser = trained.adapted.featuriser
-        # Of a result that predicted, also for one taken from disk: what its engine turned out to be.
+        # Known once it predicted, of a result that was taken from disk too.
         made = featuriser.facts() if isinstance(featuriser, BackboneFeaturiser) else {}
         return Result(
             name=entry.name,

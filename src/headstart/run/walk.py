@@ -77,9 +77,7 @@ def open_backbones(
 def walk(job: Job) -> RunRecord:
     """Make candidates and baselines, choose, judge once, and write everything down."""
     data, own = job.data, job.own_validation
-    for backbone in (f.backbone for f in job.backbones):
-        if backbone.card.note:
-            job.say(f"{backbone.card.title}: {backbone.card.note}.")
+    _say_notes(job)
     rng = rng_for(job.recipe.seed, "validation")
     validation = carve(data, VALIDATION, rng=rng) if own is None else own
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
@@ -101,16 +99,23 @@ def walk(job: Job) -> RunRecord:
     for method in (m for m in candidates if not m.trains):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
-    source = _leading_source(job)
-    if source is None:
+    leading = _leading_source(job)
+    if leading is None:
         return finish(job)
     for method in (m for m in candidates if m.trains):
         seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
-        _add(job, "candidate", method, context(seconds, source))
+        _add(job, "candidate", method, context(seconds, leading))
     for method in _configured(job.recipe, BASELINES):
         if method.uses_model:
-            _add(job, "baseline", method, context(_same_time(job, source), source))
+            _add(job, "baseline", method, context(_same_time(job, leading), leading))
     return finish(job)
+
+
+def _say_notes(job: Job) -> None:
+    """Say what sources assumed of their models."""
+    for card in (featuriser.backbone.card for featuriser in job.backbones):
+        if card.note:
+            job.say(f"{card.title}: {card.note}.")
 
 
 def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:

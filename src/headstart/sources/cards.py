@@ -97,7 +97,7 @@ def _width(config: dict[str, Any]) -> int | None:
 
 
 def read_card_facts(folder: Path) -> dict[str, str]:
-    """Return what README and licence of a folder state: `pretrained_on`, `licence`; "" if unsaid."""
+    """Return what README and licence of a folder state, "" where they do not."""
     return {"pretrained_on": _front_matter(folder, "datasets"), "licence": _licence(folder)}
 
 

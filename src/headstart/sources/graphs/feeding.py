@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.sources.backbone import Batch
 from headstart.sources.graphs.feature import Feature
-from headstart.sources.graphs.inputs import Taken
+from headstart.sources.graphs.inputs import Given, Taken
 from headstart.sources.graphs.session import run_session
 
 if TYPE_CHECKING:
@@ -55,21 +55,26 @@ def one_by_one(taking: Taken, batch: Batch) -> Iterator[Arrays]:
 
 def pool(feature: Feature, found: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
     """Return (n, width) of a graph's output. `mask` (n, t): 1 where a step counts."""
-    found = found.astype(np.float32)
+    values: np.ndarray = found.astype(np.float32)
     if feature.pooling == "frames":
-        return found.reshape(-1, found.shape[-1]).mean(axis=0, keepdims=True)
-    if feature.pooling == "average":
-        return found.reshape(*found.shape[:2], -1).mean(axis=2)
-    if feature.pooling == "map":
-        return found.reshape(len(found), -1, found.shape[-1]).mean(axis=1)
-    if feature.pooling == "cls":
-        return found[:, 0]
-    if feature.pooling == "mean":
-        if mask is None or mask.shape[1] != found.shape[1]:
-            return found.mean(axis=1)
-        weights = mask[:, :, None].astype(np.float32)
-        return (found * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
-    return found.reshape(len(found), -1)
+        values = values.reshape(-1, values.shape[-1]).mean(axis=0, keepdims=True)
+    elif feature.pooling == "average":
+        values = values.reshape(*values.shape[:2], -1).mean(axis=2)
+    elif feature.pooling == "map":
+        values = values.reshape(len(values), -1, values.shape[-1]).mean(axis=1)
+    elif feature.pooling == "cls":
+        values = values[:, 0]
+    elif feature.pooling == "mean":
+        values = _mean(values, mask)
+    return values.reshape(len(values), -1)
+
+
+def _mean(values: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if mask is None or mask.shape[1] != values.shape[1]:
+        mask = np.ones(values.shape[:2], np.float32)
+    weights = mask[:, :, None].astype(np.float32)
+    mean: np.ndarray = (values * weights).sum(axis=1) / np.maximum(weights.sum(axis=1), 1)
+    return mean
 
 
 def _groups(taking: Taken, batch: Batch) -> Iterator[tuple[np.ndarray, Arrays]]:
@@ -119,25 +124,28 @@ def _feeds(taking: Taken, arrays: Arrays) -> tuple[Arrays, np.ndarray | None]:
         main = arrays["input_ids"]
     else:
         main = next(arrays[name] for name in SOUNDS if name in arrays)
-    feeds = {}
-    for one in taking.inputs:
-        if one is taking.main:
-            value = main
-        elif one.role == "position_ids":
-            value = np.broadcast_to(np.arange(main.shape[1]), main.shape)
-        else:
-            value = arrays.get(one.role)
-            if value is None:
-                value = (np.ones_like if one.role == "attention_mask" else np.zeros_like)(main)
-        value = _long(value, taking.steps)
-        if value.ndim + 1 == len(one.dims):
-            value = value[:, None]
-        if len(one.dims) == 1:
-            value = value[0]
-        if one.dtype.kind in "ui" and value.dtype.kind == "f":
-            value = np.rint(value)
-        feeds[one.name] = np.ascontiguousarray(value.astype(one.dtype, copy=False))
+    feeds = {one.name: _fed(taking, one, main, arrays) for one in taking.inputs}
     return feeds, None if mask is None else _long(mask, taking.steps)
+
+
+def _fed(taking: Taken, one: Given, main: np.ndarray, arrays: Arrays) -> np.ndarray:
+    """Return one input of the graph, in its shape and type."""
+    if one is taking.main:
+        value = main
+    elif one.role == "position_ids":
+        value = np.broadcast_to(np.arange(main.shape[1]), main.shape)
+    elif one.role in arrays:
+        value = arrays[one.role]
+    else:
+        value = np.ones_like(main) if one.role == "attention_mask" else np.zeros_like(main)
+    value = _long(value, taking.steps)
+    if value.ndim + 1 == len(one.dims):
+        value = value[:, None]
+    if len(one.dims) == 1:
+        value = value[0]
+    if one.dtype.kind in "ui" and value.dtype.kind == "f":
+        value = np.rint(value)
+    return np.ascontiguousarray(value.astype(one.dtype, copy=False))
 
 
 def _picture(taking: Taken, pixels: np.ndarray) -> np.ndarray:

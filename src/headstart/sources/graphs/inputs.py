@@ -120,7 +120,7 @@ def metadata(model: Any) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """Preprocessing, the files by name that make it again, and what was assumed ("" for nothing)."""
+    """Preprocessing, the files by name that make it again, and what was assumed, if anything."""
 
     run: Preprocess
     files: dict[str, bytes]

@@ -103,7 +103,7 @@ def _take_in(model: Any, path: Path, size: int) -> None:
 
 def _least_bytes(tensor: Any) -> int:
     """Return bytes of the tensor at half a byte (int4) an element: the least there can be."""
-    return math.prod(tensor.dims) // 2
+    return int(math.prod(tensor.dims)) // 2
 
 
 def _inside(path: Path, location: str) -> Path:
@@ -129,7 +129,7 @@ def _inside(path: Path, location: str) -> Path:
 
 
 def _of_hub(file: Path, folder: Path) -> bool:
-    """Whether `file` is a link from a snapshot of the hub's cache to the blobs of the same model."""
+    """Whether `file` is a link from a snapshot of the hub's cache to blobs of the same model."""
     for above in folder.parents:
         if above.name == "snapshots":
             return file.is_file() and file.resolve().is_relative_to(above.parent / "blobs")
