@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.cases import SHARED
+from headstart.features.traced import silence
 
 IMAGENET = {"image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}
 PLAIN = {"image_mean": [0.0, 0.0, 0.0], "image_std": [1.0, 1.0, 1.0]}
@@ -163,6 +164,13 @@ RAW = {
 }
 
 
+# ILSVRC-2012 classes that are a class of CIFAR-10: to see that its predictions are sane.
+CIFAR_OF = {404: 0, 817: 1, 751: 1, 555: 9, 569: 9, 717: 9, 864: 9, 867: 9, 510: 8, 628: 8, 724: 8}
+CIFAR_OF |= dict.fromkeys((*range(7, 25), *range(80, 101), *range(127, 147)), 2)
+CIFAR_OF |= dict.fromkeys(range(281, 286), 3) | dict.fromkeys(range(151, 269), 5)
+CIFAR_OF |= dict.fromkeys(range(30, 33), 6)
+
+
 def network(name: str) -> nn.Module:
     """Return the network in torch with its weights; every tensor of the file must fit."""
     from safetensors.torch import load_file
@@ -186,7 +194,7 @@ def convert(name: str, folder: Path) -> Path:
     raw = RAW[name]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.onnx"
-    with torch.no_grad():
+    with torch.no_grad(), silence():
         torch.onnx.export(
             network(name), (torch.zeros(2, 3, raw.side, raw.side),), str(path), dynamo=False,
             input_names=["pixels"], output_names=["features", "logits"], opset_version=17,
@@ -203,14 +211,17 @@ def convert(name: str, folder: Path) -> Path:
     return path
 
 
-def check(name: str, path: Path) -> dict[str, float]:
-    """Return the largest difference from torch, and top-1 on imagenet_samples where it applies."""
+def check(name: str, path: Path) -> dict[str, Any]:
+    """Return the largest difference from torch, and top-1 on imagenet_samples.
+
+    Of the network for CIFAR-10: on the pictures there whose class is, or lies within, one of its.
+    """
     import csv
 
     import headstart.sources as sources
     from headstart.data.modality import modality
 
-    backbone = sources.load(f"onnx:{path}#logits")
+    backbone, plain = sources.load(f"onnx:{path}#logits"), network(name)
     place = SHARED / "data" / "imagenet_samples"
     with (place / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -222,13 +233,18 @@ def check(name: str, path: Path) -> dict[str, float]:
         batch = backbone.preprocess(images)
         found = backbone.embed(batch).numpy()
         with torch.no_grad():
-            expected = network(name)(batch["pixel_values"])[1].numpy()
+            expected = plain(batch["pixel_values"])[1].numpy()
         gaps.append(np.abs(found - expected).max() / np.abs(expected).max())
         said += found.argmax(1).tolist()
         truth += [int(row["class_index"]) for row in part]
     facts = {"largest relative difference": float(max(gaps))}
-    if RAW[name].top1 is not None:
-        facts["top-1"] = float(np.mean(np.asarray(said) == truth))
+    answers = np.asarray(said)
+    if RAW[name].top1 is None:
+        kept = np.asarray([row for row, label in enumerate(truth) if label in CIFAR_OF])
+        facts["pictures of its classes"] = len(kept)
+        facts["top-1"] = float(np.mean(answers[kept] == [CIFAR_OF[truth[row]] for row in kept]))
+        return facts
+    facts["top-1"], facts["stated"] = float(np.mean(answers == truth)), RAW[name].top1
     return facts
 
 

@@ -28,7 +28,7 @@ from test_features_extract import slowly, texts
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is absent")
 pytestmark = pytest.mark.usefixtures("one_core")
-ENGINE = OnnxRuntime()
+ENGINE = OnnxRuntime(only_convolutions=False)
 
 
 @pytest.mark.parametrize("kind", ["bert", "resnet", "vit"])
@@ -44,9 +44,10 @@ def test_onnx_runtime_gives_the_features_of_float32(kind: str, tmp_path: Path) -
         np.testing.assert_allclose(run(batch), embedded(backbone, batch), atol=1e-4)
 
 
-def test_it_takes_texts_of_any_length(tmp_path: Path) -> None:
+def test_it_takes_texts_of_any_length(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bert = sources.load(str(write_model(tmp_path / "bert", "bert")))
     inputs = texts(60)
+    monkeypatch.setattr("headstart.features.extract.BUILTIN", (ENGINE,))
     table = Extractor(bert, engine=ENGINE.name, root=tmp_path / "store").table(inputs)
     assert table.engine == ENGINE.name
     np.testing.assert_allclose(table.features, slowly(bert, inputs), atol=1e-4)
@@ -76,14 +77,17 @@ def test_without_bf16_it_is_the_one_that_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a machine that does not multiply bf16, and where OpenVINO is absent."""
+    resnet = sources.load(str(write_model(tmp_path / "resnet", "resnet")))
     bert = sources.load(str(write_model(tmp_path / "bert", "bert")))
     plain = SimpleNamespace(device="cpu", cores=1, fast_bf16=False)
     for room in ("eager", "openvino", "onnx"):
         monkeypatch.setattr(f"headstart.features.{room}.machine", lambda: plain)
     monkeypatch.setitem(sys.modules, "openvino", None)
-    choice = choose(bert, bert.preprocess(examples("text")), BUILTIN)
+    choice = choose(resnet, resnet.preprocess(examples("image")), BUILTIN)
     assert choice.name == ENGINE.name and choice.agreement > 0.9999
     assert not choice.failed and not choice.refused
+    texts_stay = choose(bert, bert.preprocess(examples("text")), BUILTIN)
+    assert texts_stay.name == "fp32", "linear layers are no faster there"
 
 
 def test_features_that_differ_are_refused(tmp_path: Path) -> None:
