@@ -62,6 +62,13 @@ def anchored(text: str | None) -> str | None:
     """Return a path that exists as an absolute one; anything else as it is."""
     if text is None or text == PYTHON_OBJECTS:
         return text
+    if text.startswith("onnx:") or ".onnx#" in text:
+        from headstart.sources.onnx import split_id
+
+        place, output = split_id(text)
+        tail = f"#{output}" if output else ""
+        prefix = "onnx:" if text.startswith("onnx:") else ""
+        return f"{prefix}{place.resolve()}{tail}" if place.exists() else text
     prefix = "local:" if text.startswith("local:") else ""
     path = Path(text.removeprefix("local:")).expanduser()
     return f"{prefix}{path.resolve()}" if path.exists() else text

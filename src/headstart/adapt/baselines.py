@@ -114,7 +114,8 @@ class FromScratch:
     trains = True
 
     def adapt(self, context: Context) -> Trained:
-        """Return the model that pretraining has given nothing. Raises ValueError without one."""
+        """Return the model that pretraining has given nothing. Raises ValueError without one, and
+        ModelError for a backbone that cannot be trained."""
         if context.source is None:
             raise ValueError("FromScratch needs a backbone in the context.")
         origin = context.source.backbone

@@ -19,6 +19,7 @@ from headstart.data.dataset import Unlabelled
 from headstart.data.modality import InputSpec, SimpleFeatures, modality
 from headstart.errors import RunError
 from headstart.features.extract import Extractor
+from headstart.sources import reopen
 from headstart.sources.backbone import Backbone
 
 CHUNK = 256  # examples decoded at once for hand-made features
@@ -63,10 +64,17 @@ class BackboneFeaturiser:
 
     @classmethod
     def load(cls, folder: Path, settings: dict[str, Any]) -> BackboneFeaturiser:
-        from headstart.sources.folder import open_folder
-
-        backbone = open_folder(folder / "backbone", id=settings["model"], source="run")
+        backbone = reopen(folder / "backbone", id=settings["model"])
         return cls(backbone, engine=settings.get("engine"))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the record says of how features were made; {} before the first were."""
+        found: dict[str, Any] = {}
+        if self.extractor.engine and self.extractor.agreement is not None:
+            found = {"engine": self.extractor.engine, "agreement": self.extractor.agreement}
+        if self.extractor.refused:
+            found["engines_refused"] = self.extractor.refused
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -35,7 +35,7 @@ from headstart.adapt.techniques import techniques
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for
 from headstart.errors import UsageError
-from headstart.sources.backbone import Backbone, running
+from headstart.sources.backbone import Backbone, need_trainable, running
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,7 +97,8 @@ class FineTune:
         _check(self)
 
     def adapt(self, context: Context) -> Trained:
-        """Return the fine-tuned model. Raises ValueError without a backbone."""
+        """Return the fine-tuned model. Raises ValueError without a backbone, ModelError for one
+        that cannot be trained."""
         if context.source is None:
             raise ValueError("FineTune needs a backbone in the context.")
         return fit(self.training(context, context.source), context)
@@ -105,6 +106,7 @@ class FineTune:
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""
         origin = source.backbone
+        need_trainable(origin)
         backbone = running(origin, copy.deepcopy(origin.module).float())
         if not self.keep_dropout:
             _without_dropout(backbone.module)

@@ -138,9 +138,9 @@ def packed(
     if context.folds is not None and context.folds.apart is not None:
         rows = rows[context.folds.of == context.folds.apart]  # the person's own validation
         outputs = outputs[rows]
-    frozen = 0
+    frozen, facts = 0, {}
     if isinstance(featuriser, BackboneFeaturiser):
-        frozen = sum(p.numel() for p in featuriser.backbone.module.parameters())
+        frozen, facts = featuriser.backbone.card.parameters or 0, featuriser.facts()
     adapted = Adapted(name, method, inputs.modality, task, featuriser, found.head)
     return Trained(
         adapted=adapted,
@@ -148,7 +148,7 @@ def packed(
         outputs=outputs,
         seconds=seconds,
         parameters={"total": frozen + found.trained, "trained": found.trained},
-        details=found.details,
+        details=found.details | facts,
     )
 
 

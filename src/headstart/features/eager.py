@@ -34,10 +34,12 @@ class Eager:
     bf16: bool
 
     def build(self, backbone: Backbone) -> Callable[[Batch], np.ndarray] | None:
+        import torch
 
-        if self.bf16 and not machine().fast_bf16:
+        if self.bf16 and not (machine().fast_bf16 and backbone.trainable):
             return None
-        device = torch_device()
+        # What another runtime runs, it runs on the CPU.
+        device = torch_device() if backbone.trainable else torch.device("cpu")
         if not self.bf16:
             return _run(_placed(backbone, device), device, None)
         made: list[Callable[[Batch], np.ndarray]] = []

@@ -14,13 +14,24 @@ from typing import Protocol
 import numpy as np
 
 from headstart.features.eager import Eager
+from headstart.features.onnx import OnnxRuntime
 from headstart.features.openvino import OpenVino
 from headstart.sources.backbone import Backbone, Batch
 
 AGREE = 0.995
 Run = Callable[[Batch], np.ndarray]
 
-__all__ = ["AGREE", "BUILTIN", "Choice", "Eager", "Engine", "OpenVino", "Run", "choose"]
+__all__ = [
+    "AGREE",
+    "BUILTIN",
+    "Choice",
+    "Eager",
+    "Engine",
+    "OnnxRuntime",
+    "OpenVino",
+    "Run",
+    "choose",
+]
 
 
 class Engine(Protocol):
@@ -44,6 +55,7 @@ BUILTIN: tuple[Engine, ...] = (
     OpenVino("openvino-bf16", bf16=True),
     OpenVino("openvino-fp32", bf16=False),
     Eager("bf16", bf16=True),
+    OnnxRuntime(),
     Eager("fp32", bf16=False),
 )
 

@@ -6,10 +6,7 @@ its use over the network and traces the model twice.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,10 +14,16 @@ import numpy as np
 
 from headstart.compute.machine import machine
 from headstart.features.eager import first_layers
+from headstart.features.traced import (
+    check_other_shape,
+    eagerly,
+    embedding_module,
+    silence,
+    traceable,
+)
 from headstart.sources.backbone import Backbone, Batch
 
 CONVERTED = "__module.module."  # what the names of a traced module's operations start with
-SAME = 0.995  # cosine, for a batch of another shape than the one that was traced
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +46,8 @@ class OpenVino:
             return None
         if self.bf16 and not machine().fast_bf16:
             return None
-        if getattr(backbone, "by_length", False):
-            return None  # its embed loops over the lengths in a batch: that cannot be traced
-        if backbone.card.modality == "audio":
-            return None  # a trace keeps the sample's number of frames or patches; clips have others
+        if not traceable(backbone):
+            return None
         made: list[Callable[[Batch], np.ndarray]] = []
 
         def run(batch: Batch) -> np.ndarray:
@@ -81,22 +82,14 @@ def _compiled(backbone: Backbone, batch: Batch, *, bf16: bool) -> Callable[[Batc
 
     def run(batch: Batch) -> np.ndarray:
         if picture is not None and tuple(batch["pixel_values"].shape[1:]) != picture:
-            return _eager(backbone, batch)  # sizes of pictures may be constants of the graph
+            return eagerly(backbone, batch)  # sizes of pictures may be constants of the graph
         values: Any = [np.ascontiguousarray(batch[name].numpy()) for name in names]
         for request in requests:
             values = [request.infer(values, share_inputs=True, share_outputs=True)[0]]
         return np.array(values[0], dtype=np.float32)
 
-    _check(backbone, batch, run)
+    check_other_shape(backbone, batch, run)
     return run
-
-
-def _eager(backbone: Backbone, batch: Batch) -> np.ndarray:
-    import torch
-
-    with torch.inference_mode():
-        features: np.ndarray = backbone.embed(batch).float().numpy()
-    return features
 
 
 def _graph(backbone: Backbone, two: Batch) -> Any:
@@ -106,17 +99,9 @@ def _graph(backbone: Backbone, two: Batch) -> Any:
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
     names = tuple(two)
-
-    class Embed(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.module = backbone.module
-
-        def forward(self, *values: Any) -> Any:
-            return backbone.embed(dict(zip(names, values, strict=True)))
-
-    with torch.no_grad(), _silence():
-        traced = torch.jit.trace(Embed().eval(), tuple(two.values()), check_trace=False)
+    module = embedding_module(backbone, names)
+    with torch.no_grad(), silence():
+        traced = torch.jit.trace(module, tuple(two.values()), check_trace=False)
         decoder = TorchScriptPythonDecoder(traced, example_input=tuple(two.values()))
         front = FrontEndManager().load_by_framework("pytorch")
         loaded = front.load(decoder)
@@ -175,28 +160,3 @@ def _cut(graph: Any, last: str) -> tuple[Any, ...]:
     back = openvino.Model(graph.get_results(), [middle], "back")
     front = openvino.Model([ops.result(output)], graph.get_parameters(), "front")
     return front, back
-
-
-def _check(backbone: Backbone, batch: Batch, run: Callable[[Batch], np.ndarray]) -> None:
-    """Raise ValueError unless one example without padding has the features that eager gives."""
-    one = {name: value[:1] for name, value in batch.items()}
-    mask = batch.get("attention_mask")
-    if mask is not None and mask.ndim == 2:
-        lengths = mask.sum(1)
-        row, length = int(lengths.argmin()), int(lengths.min())
-        one = {
-            name: value[row : row + 1, :length] if value.shape[:2] == mask.shape else
-            value[row : row + 1] for name, value in batch.items()
-        }  # fmt: skip
-    found, expected = run(one)[0], _eager(backbone, one)[0]
-    cosine = float(found @ expected / max(np.linalg.norm(found) * np.linalg.norm(expected), 1e-12))
-    if not cosine >= SAME:
-        raise ValueError(f"cosine {cosine:.3f} with float32 on a batch of another shape")
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Hush warnings of every size that Python reads in tracing: `_check` is there for them."""
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield

@@ -80,6 +80,9 @@ class Job:
 
     def _result(self, entry: Entry) -> Result:
         trained = entry.trained
+        featuriser = trained.adapted.featuriser
+        # Known once it predicted, of a result that was taken from disk too.
+        made = featuriser.facts() if isinstance(featuriser, BackboneFeaturiser) else {}
         return Result(
             name=entry.name,
             role="candidate" if entry.role == "candidate" else "baseline",
@@ -88,5 +91,5 @@ class Job:
             validation=validation_of(entry, self.data),
             seconds={name: round(s, 4) for name, s in trained.seconds.items()},
             parameters=trained.parameters,
-            details=trained.details,
+            details=trained.details | made,
         )

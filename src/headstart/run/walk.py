@@ -33,9 +33,14 @@ from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
+from headstart.sources.backbone import need_trainable
 
 LEAST_SECONDS = 10.0  # a gradient method gets at least this long, whatever the budget
 VALIDATION = 0.2  # of the training examples, where the data has no validation part
+NOT_TRAINED = (
+    "Fine-tuning and the baseline from scratch are left out: no model of this run can be trained, "
+    "since another runtime than torch runs it."
+)
 PICTURES = 6  # misread test examples that the report shows
 
 
@@ -61,6 +66,8 @@ def open_backbones(
                 f"{backbone.card.id} takes {backbone.card.modality}, the data is {modality}. "
                 f"Name a model for {modality} with --model."
             )
+    if recipe.method == "finetune" and not any(backbone.trainable for backbone in found):
+        need_trainable(found[0])
     titles = [backbone.card.title for backbone in found]
     return [
         BackboneFeaturiser(b, title=b.card.id if titles.count(t) > 1 else t)
@@ -71,6 +78,7 @@ def open_backbones(
 def walk(job: Job) -> RunRecord:
     """Make candidates and baselines, choose, judge once, and write everything down."""
     data, own = job.data, job.own_validation
+    _say_notes(job)
     rng = rng_for(job.recipe.seed, "validation")
     validation = carve(data, VALIDATION, rng=rng) if own is None else own
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
@@ -84,18 +92,31 @@ def walk(job: Job) -> RunRecord:
     for method in _configured(job.recipe, BASELINES):
         if not method.uses_model:
             _add(job, "baseline", method, context(0.0))
-    candidates = [m for m in _configured(job.recipe, BUILTIN) if _wanted(job, m, context(0.0))]
+    methods = _configured(job.recipe, BUILTIN)
+    if not any(f.backbone.trainable for f in job.backbones):
+        job.say(NOT_TRAINED)
+        methods = [method for method in methods if not method.trains]
+    candidates = [method for method in methods if _wanted(job, method, context(0.0))]
     for method in (m for m in candidates if not m.trains):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
-    source = _leading_source(job)
+    leading = _leading_source(job)
+    if leading is None:
+        return finish(job)
     for method in (m for m in candidates if m.trains):
         seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
-        _add(job, "candidate", method, context(seconds, source))
+        _add(job, "candidate", method, context(seconds, leading))
     for method in _configured(job.recipe, BASELINES):
         if method.uses_model:
-            _add(job, "baseline", method, context(_same_time(job, source), source))
+            _add(job, "baseline", method, context(_same_time(job, leading), leading))
     return finish(job)
+
+
+def _say_notes(job: Job) -> None:
+    """Say what sources assumed of their models."""
+    for card in (featuriser.backbone.card for featuriser in job.backbones):
+        if card.note:
+            job.say(f"{card.title}: {card.note}.")
 
 
 def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
@@ -153,13 +174,16 @@ def _add(job: Job, role: str, method: Method, context: Context) -> None:
     job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
 
 
-def _leading_source(job: Job) -> BackboneFeaturiser:
-    """Return the backbone of the best probe: it is fine-tuned, and trained from scratch."""
-    probes = [entry for entry in job.entries if entry.role == "candidate"]
-    if not probes:
-        return job.backbones[0]
-    leader = best(probes, job.data)
-    return next(f for f in job.backbones if f.backbone.card.id == leader.model)
+def _leading_source(job: Job) -> BackboneFeaturiser | None:
+    """Return the backbone of the best probe: it is fine-tuned, and trained from scratch.
+
+    Of those that can be trained; None where none can.
+    """
+    able = {f.backbone.card.id: f for f in job.backbones if f.backbone.trainable}
+    if not able:
+        return None
+    probes = [e for e in job.entries if e.role == "candidate" and e.model in able]
+    return able[str(best(probes, job.data).model)] if probes else next(iter(able.values()))
 
 
 def _same_time(job: Job, source: BackboneFeaturiser) -> float:

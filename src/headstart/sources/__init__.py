@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from headstart.errors import ModelNotFound
 from headstart.plugins import registry
 from headstart.sources.backbone import Backbone, BackboneCard, Batch, Stage
 from headstart.sources.base import Source
 from headstart.sources.local import LOCAL
+from headstart.sources.onnx import ONNX
 from headstart.sources.starter import STARTER, STARTERS
 from headstart.sources.transformers import HUB
 
 # In the order in which they are asked whether an id is theirs: what exists here goes first.
-BUILTIN: tuple[Source, ...] = (STARTER, LOCAL, HUB)
+BUILTIN: tuple[Source, ...] = (STARTER, ONNX, LOCAL, HUB)
 
 
 def load(id: str, *, allow_pickle: bool = False) -> Backbone:
@@ -25,8 +28,9 @@ def load(id: str, *, allow_pickle: bool = False) -> Backbone:
 def source_of(id: str) -> Source:
     """Return the source that `id` belongs to.
 
-    `starter:…`, `local:PATH` and `hf:org/name` say it. Otherwise a path that exists wins, then a
-    string that can only be a path, then `org/name` on the hub. Raises ModelNotFound.
+    `starter:…`, `local:PATH`, `onnx:PATH` and `hf:org/name` say it. Otherwise a path to an ONNX
+    file or folder, then any path that exists, then a string that can only be a path, then
+    `org/name` on the hub. Raises ModelNotFound.
     """
     sources = registry("sources", BUILTIN)
     prefix = id.partition(":")[0]
@@ -54,6 +58,19 @@ def _checked(source: Source, id: str) -> Source:
     return source
 
 
+def reopen(folder: Path, *, id: str) -> Backbone:
+    """Open a folder that `Backbone.save` wrote, under the id that the model had."""
+    from headstart.sources.onnx import find_file, is_graph_folder
+
+    if is_graph_folder(folder):
+        from headstart.sources.graphs.frozen import open_graph
+
+        return open_graph(find_file(folder), id=id, source="run")
+    from headstart.sources.folder import open_folder
+
+    return open_folder(folder, id=id, source="run")
+
+
 def cards() -> list[BackboneCard]:
     """Return what every source has here and now, without torch and without the network."""
     return [card for source in registry("sources", BUILTIN).values() for card in source.list()]
@@ -77,5 +94,6 @@ __all__ = [
     "cards",
     "default_for",
     "load",
+    "reopen",
     "source_of",
 ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from headstart.errors import ModelError
+
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
@@ -33,7 +35,12 @@ class BackboneCard:
 
     @property
     def title(self) -> str:
-        """The id as a table shows it: of a folder, its name alone."""
+        """The id as a table shows it: of a file or folder, its name alone."""
+        if self.source == "onnx":
+            from headstart.sources.onnx import split_id
+
+            place, output = split_id(self.id)
+            return f"{place.name}#{output}" if output else place.name
         return Path(self.id).name if self.source == "local" else self.id
 
 
@@ -51,7 +58,12 @@ class Stage:
 
 
 class Backbone(Protocol):
-    """The loaded model. `module` is a torch module whose forward takes a Batch."""
+    """The loaded model. `module` is a torch module whose forward takes a Batch.
+
+    One that is not `trainable` is run by another runtime and stays frozen: its module has no
+    parameters and it has no stages, `embed` gives no gradient, and `reinitialised` raises
+    ModelError. All else holds for it too.
+    """
 
     card: BackboneCard
     module: nn.Module
@@ -59,6 +71,7 @@ class Backbone(Protocol):
     fingerprint: str  # of weights and preprocessing
     stages: tuple[Stage, ...]
     spec: InputSpec  # what decode must give
+    trainable: bool
 
     def preprocess(self, decoded: Sequence[Decoded]) -> Batch:
         """Turn decoded examples into a batch, as the model was trained to see them."""
@@ -75,6 +88,15 @@ class Backbone(Protocol):
         `unchanged`: the caller knows that the weights are those of the origin, whose files may
         then be copied as they are.
         """
+
+
+def need_trainable(backbone: Backbone) -> None:
+    """Raise ModelError for a backbone that is run by another runtime than torch."""
+    if not backbone.trainable:
+        raise ModelError(
+            f"{backbone.card.id} is run by another runtime than torch: it stays frozen and cannot "
+            "be trained. Use --method probe, or name the model's Hugging Face folder."
+        )
 
 
 def running(backbone: Backbone, module: nn.Module) -> Backbone:

@@ -48,11 +48,10 @@ def read_card(folder: Path, *, id: str, source: str) -> BackboneCard:
         architecture=str(architectures[0]),
         parameters=parameters,
         width=_width(config),
-        pretrained_on=_front_matter(folder, "datasets"),
         labels=read_labels(config),
-        licence=_licence(folder),
         available=not note,
         note=note,
+        **read_card_facts(folder),
     )
 
 
@@ -95,6 +94,11 @@ def _width(config: dict[str, Any]) -> int | None:
             return int(config[key])
     sizes = config.get("hidden_sizes")
     return int(sizes[-1]) if isinstance(sizes, list) and sizes else None
+
+
+def read_card_facts(folder: Path) -> dict[str, str]:
+    """Return what README and licence of a folder state, "" where they do not."""
+    return {"pretrained_on": _front_matter(folder, "datasets"), "licence": _licence(folder)}
 
 
 def _licence(folder: Path) -> str:

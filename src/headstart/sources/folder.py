@@ -48,6 +48,7 @@ class TransformersBackbone:
     by_length: bool
     origin: Path | None
     copyable: bool  # the origin's safetensors are these weights
+    trainable: bool = True
 
     def preprocess(self, decoded: Sequence[Decoded]) -> Batch:
         """Turn decoded examples into a batch, as the model was trained to see them."""
@@ -177,7 +178,7 @@ def _assemble(
             f"{one_line(error)} Check its preprocessing files against config.json."
         ) from None
     batch, output = seen[0]
-    pooling = choose_pooling(modality, tower, output, text_cls=_wants_cls(files.folder))
+    pooling = choose_pooling(modality, tower, output, text_cls=wants_cls(files.folder))
     width = int(_pooled(tower, pooling, batch, output).shape[1])
     card = replace(
         read_card(files.folder, id=id, source=source),
@@ -228,7 +229,7 @@ def _arguments(module: nn.Module) -> frozenset[str]:
     return frozenset(inspect.signature(forward).parameters)
 
 
-def _wants_cls(folder: Path) -> bool:
+def wants_cls(folder: Path) -> bool:
     """Whether sentence-transformers' pooling settings say that the first token counts."""
     path = folder / "1_Pooling" / "config.json"
     return path.is_file() and bool(read_json(path).get("pooling_mode_cls_token"))

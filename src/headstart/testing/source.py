@@ -3,6 +3,7 @@
 class TestMySource(SourceConformance):
     def load(self, folder): return MY_SOURCE.load("mine:small")
     def examples(self): return [decoded, decoded, …]   # of unequal size, four or more
+    trainable = False                                  # for what another runtime than torch runs
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from headstart.data.modality.base import Decoded
+from headstart.errors import ModelError
 from headstart.sources.backbone import Backbone
 
 if TYPE_CHECKING:
@@ -25,6 +27,8 @@ class SourceConformance:
 
     # Largest difference in an embedding that company in the batch may make, in float32.
     close: ClassVar[float] = 1e-5
+    # Whether the weights can be trained; what only such a backbone can do is skipped otherwise.
+    trainable: ClassVar[bool] = True
 
     def load(self, folder: Path) -> Backbone:
         """Return the model; `folder` is empty and writable, for sources that need files."""
@@ -43,15 +47,35 @@ class SourceConformance:
         loaded: Backbone = own.loaded  # type: ignore[attr-defined]
         return loaded
 
+    def needs_training(self) -> None:
+        """Skip a test of what only a trainable backbone can do."""
+        if not self.trainable:
+            pytest.skip("this backbone is declared frozen (trainable = False)")
+
     def test_it_says_what_it_is(self, backbone: Backbone) -> None:
         card = backbone.card
         assert card.id and card.source and card.architecture and card.available
         assert card.modality in {"image", "text", "audio"}
         assert card.width == backbone.width > 0
-        assert card.parameters == sum(p.numel() for p in backbone.module.parameters())
+        assert card.parameters and card.parameters > 0
         assert backbone.fingerprint and not backbone.module.training
+        assert backbone.trainable == self.trainable
+
+    def test_parameters_are_counted(self, backbone: Backbone) -> None:
+        self.needs_training()
+        counted = sum(p.numel() for p in backbone.module.parameters())
+        assert backbone.card.parameters == counted
+
+    def test_a_frozen_one_refuses_to_be_trained(self, backbone: Backbone) -> None:
+        if self.trainable:
+            pytest.skip("this backbone can be trained")
+        assert backbone.stages == () and not list(backbone.module.parameters())
+        assert not backbone.embed(backbone.preprocess(self.examples())).requires_grad
+        with pytest.raises(ModelError, match="cannot be trained"):
+            backbone.reinitialised(0)
 
     def test_weights_are_float32(self, backbone: Backbone) -> None:
+        self.needs_training()
         import torch
 
         dtypes = {p.dtype for p in backbone.module.parameters()}
@@ -88,6 +112,7 @@ class SourceConformance:
         assert _far(backwards.flip(0), _embed(backbone, self.examples())) < self.close
 
     def test_stages_cover_each_parameter_once(self, backbone: Backbone) -> None:
+        self.needs_training()
         listed = [name for stage in backbone.stages for name in stage.parameters]
         assert sorted(listed) == sorted(name for name, _ in backbone.module.named_parameters())
         names = [stage.name for stage in backbone.stages]
@@ -99,6 +124,7 @@ class SourceConformance:
         assert all(name in known for stage in backbone.stages for name in stage.modules)
 
     def test_gradients_reach_every_block(self, backbone: Backbone) -> None:
+        self.needs_training()
         import torch
 
         backbone.module.zero_grad(set_to_none=True)
@@ -116,6 +142,7 @@ class SourceConformance:
         assert all(moved.values()), moved
 
     def test_train_mode_works_and_leaves_no_trace_in_eval_mode(self, tmp_path: Path) -> None:
+        self.needs_training()
         backbone = self.load(tmp_path)
         backbone.module.train()
         found = backbone.embed(backbone.preprocess(self.examples()))
@@ -123,18 +150,20 @@ class SourceConformance:
         assert found.requires_grad
 
     def test_saved_and_opened_it_is_the_same(self, backbone: Backbone, tmp_path: Path) -> None:
-        from headstart.sources.local import LOCAL
+        from headstart.sources import reopen
 
         for name, unchanged in (("copied", True), ("written", False)):
             backbone.save(tmp_path / name, unchanged=unchanged)
-            opened = LOCAL.load(str(tmp_path / name))
+            opened = reopen(tmp_path / name, id=backbone.card.id)
             assert _far(_embed(opened, self.examples()), _embed(backbone, self.examples())) == 0
             assert opened.spec == backbone.spec
+            assert opened.fingerprint == backbone.fingerprint or not unchanged
             assert [s.name for s in opened.stages] == [s.name for s in backbone.stages]
             pickles = [p for p in (tmp_path / name).rglob("*") if p.suffix in {".bin", ".pt"}]
             assert not pickles, pickles
 
     def test_trained_weights_are_saved(self, tmp_path: Path) -> None:
+        self.needs_training()
         import torch
 
         from headstart.sources.local import LOCAL
@@ -150,6 +179,7 @@ class SourceConformance:
         assert _far(_embed(opened, self.examples()), _embed(backbone, self.examples())) == 0
 
     def test_reinitialised_is_random_and_reproducible(self, backbone: Backbone) -> None:
+        self.needs_training()
         import torch
 
         before = torch.get_rng_state()
