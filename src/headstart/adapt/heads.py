@@ -148,14 +148,15 @@ class Neighbours:
             rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
         else:
             rows = (rows - self.mean) / self.scale
-        return rows.astype(np.float16)
+        rounded: np.ndarray = rows.astype(np.float16)
+        return rounded
 
     def spoken(self, said: Float[np.ndarray, "n k"]) -> Float[np.ndarray, "n k"]:
         """Turn mean answers of the neighbours (n, k) into raw outputs."""
         factor, shift = (float(value) for value in self.gain)
         if int(self.meaning[0]) == NUMBERS:
-            answers: np.ndarray = said * factor + shift
-            return answers
+            numbers: np.ndarray = said * factor + shift
+            return numbers
         count = int(self.count[0])
         shares = (count * said + self.prior) / (count + 1.0)
         out: np.ndarray = logits(shares, int(self.meaning[0])) * factor + shift

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
         settings = recipe.methods.get(slug(method.name), {})
         try:
             settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            configured.append(type(method)(**settings))
+            configured.append(replace(method, **settings))  # type: ignore[type-var]
         except TypeError as error:
             raise UsageError(f"Recipe, methods.{slug(method.name)}: {error}.") from None
     return configured

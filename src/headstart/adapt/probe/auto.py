@@ -8,6 +8,16 @@ import numpy as np
 import torch
 
 from headstart.adapt.probe.given import Fit, Given, link_of, truth_of
+from headstart.adapt.probe.kinds import Kind
+
+MOST_STORED = 10_000  # examples; a search among more for each of them takes minutes
+
+
+def worth_trying(kind: Kind, given: Given) -> bool:
+    """Whether a head that nobody asked for by name is tried on this data."""
+    if given.sparse and kind.dense:
+        return False
+    return not (kind.name == "knn" and given.count > MOST_STORED)
 
 
 def simplest_of_the_best(fits: Sequence[Fit], given: Given) -> Fit:

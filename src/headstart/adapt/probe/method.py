@@ -11,7 +11,7 @@ from headstart.adapt.adapted import Adapted
 from headstart.adapt.featurisers import BackboneFeaturiser, Featuriser
 from headstart.adapt.folds import Folds
 from headstart.adapt.method import Context, Trained
-from headstart.adapt.probe.auto import simplest_of_the_best
+from headstart.adapt.probe.auto import simplest_of_the_best, worth_trying
 from headstart.adapt.probe.given import Fit, Given, check
 from headstart.adapt.probe.isotonic import corrected
 from headstart.adapt.probe.kinds import HEADS, Kind
@@ -110,7 +110,7 @@ class Probe:
 
     def _kinds(self, given: Given) -> list[Kind]:
         if self.head == AUTO:
-            kinds = [kind for kind in HEADS if not (given.sparse and kind.dense)]
+            kinds = [kind for kind in HEADS if worth_trying(kind, given)]
             return kinds[:1] if given.folds is None else kinds
         (kind,) = (kind for kind in HEADS if kind.name == self.head)
         if given.sparse and kind.dense:
