@@ -79,7 +79,7 @@ class Kernel:
     def outputs(self, features: Any) -> Float[np.ndarray, "n k"]:
         standard = (np.asarray(features, dtype=np.float32) - self.mean) / self.scale
         near = gaussian(standard, self.landmarks, float(self.gamma[0]))
-        out: np.ndarray = near @ self.weights.astype(np.float64) + self.bias
+        out: np.ndarray = near.astype(np.float64) @ self.weights.astype(np.float64) + self.bias
         return out
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -246,9 +246,16 @@ def head_from(kind: str, arrays: dict[str, np.ndarray]) -> Head:
 def gaussian(
     one: Float[np.ndarray, "n d"], other: Float[np.ndarray, "m d"], gamma: float
 ) -> Float[np.ndarray, "n m"]:
-    """Return exp(-gamma * squared distance) (n, m) float64 between rows of (n, d) and (m, d)."""
-    squares = (one.astype(np.float64) ** 2).sum(axis=1)[:, None]
-    squares = squares + (other.astype(np.float64) ** 2).sum(axis=1)[None, :]
-    squares -= 2.0 * (one @ other.T)
-    result: np.ndarray = np.exp(-gamma * np.maximum(squares, 0.0))
+    """Return exp(-gamma * squared distance) (n, m) between rows of (n, d) and (m, d).
+
+    In the precision of the rows: their own rounding is larger than that of the distances where
+    gamma is about 1 / d.
+    """
+    squares = one @ other.T
+    squares *= -2.0
+    squares += (one**2).sum(axis=1)[:, None]
+    squares += (other**2).sum(axis=1)[None, :]
+    np.maximum(squares, 0.0, out=squares)
+    squares *= -gamma
+    result: np.ndarray = np.exp(squares, out=squares)
     return result

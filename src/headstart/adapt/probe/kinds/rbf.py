@@ -59,8 +59,8 @@ def over_kernel(solve: Solve, given: Given, settings: Settings) -> Fit:
     fits = []
     for times in settings.gammas:
         gamma = times / max(1, int(np.isfinite(scale).sum()))
-        whiten = _whitening(gaussian(marks, marks, gamma))
-        mapped = (gaussian(standard, marks, gamma) @ whiten).astype(np.float32)
+        whiten = _whitening(gaussian(marks.astype(np.float64), marks.astype(np.float64), gamma))
+        mapped = gaussian(standard, marks, gamma) @ whiten.astype(np.float32)
         prepared = design(mapped, scaling="none", device=device_for(mapped, given.task.outputs))
         weights, bias, strength, left_out = solve(prepared, given, settings.kernel_strengths)
         width = np.asarray([gamma], np.float32)
