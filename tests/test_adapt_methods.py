@@ -41,6 +41,14 @@ class TestProbe(OfTiny):
     method = Probe(strengths=(1.0, 0.1, 0.01))
 
 
+class TestProbeThatChooses(OfTiny):
+    method = Probe(head="auto", strengths=(0.1, 0.01), kernel_strengths=(0.01, 0.001))
+
+
+class TestProbeOfNeighbours(OfTiny):
+    method = Probe(head="knn", calibrate="isotonic")
+
+
 class TestFineTune(OfTiny):
     method = FineTune(epochs=1, batch=8)
 

@@ -92,10 +92,10 @@ def test_left_out_outputs_come_from_fits_without_the_fold() -> None:
 def test_labels_of_a_fold_do_not_touch_its_own_left_out_outputs() -> None:
     features, labels = clouds(60)
     folds = dealt(60, 4)
-    probe = Probe(strengths=(0.1,), calibrate=False)
+    probe = Probe(strengths=(0.1,), scalings=("global",), calibrate=False)
     changed = labels.copy()
     changed[folds.of == 2] = (changed[folds.of == 2] + 1) % 3
-    before, after = (probe._scaled("global", features, y, THREE, folds).left_out
+    before, after = (probe.fit(features, y, THREE, folds).left_out
                      for y in (labels, changed))  # fmt: skip
     assert before is not None and after is not None
     asked = folds.of == 2

@@ -11,7 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from headstart.adapt.folds import Folds
 from headstart.adapt.solvers.design import Design, design
-from headstart.adapt.solvers.logistic import SIGMOID, SOFTMAX, Link, Path, even_weights, held_out
+from headstart.adapt.solvers.links import SIGMOID, SOFTMAX, Link
+from headstart.adapt.solvers.path import Path, even_weights, held_out
 from headstart.adapt.solvers.ridge import ridge, ridge_by_folds
 
 STRENGTHS = (1.0, 0.1, 0.01, 0.001)
@@ -149,7 +150,7 @@ def numbers(count: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     features = (rng.normal(0, 1, (count, width)) * np.linspace(0.5, 2, width) + 3).astype(
         np.float32
     )
-    targets = features @ rng.normal(0, 1, width) + rng.normal(0, 1, count) + 50.0
+    targets = features @ rng.normal(0, 1, (width, 2)) + rng.normal(0, 1, (count, 2)) + 50.0
     return features, targets
 
 
@@ -159,7 +160,7 @@ def test_ridge_leaves_each_one_out_like_a_loop(count: int, width: int) -> None:
     prepared = design(features, scaling="none")
     for strength in (1.0, 0.01):
         fit = ridge(prepared, targets, [strength])
-        expected = np.empty(count)
+        expected = np.empty((count, 2))
         for row in range(count):
             rest = np.arange(count) != row
             # The penalty is a share of the mean error over all n examples.
@@ -168,7 +169,7 @@ def test_ridge_leaves_each_one_out_like_a_loop(count: int, width: int) -> None:
         np.testing.assert_allclose(fit.left_out, expected, rtol=1e-3, atol=2e-3)
         assert fit.errors[0] == pytest.approx(np.mean((expected - targets) ** 2), rel=1e-3)
         model = Ridge(alpha=count * strength).fit(features, targets)
-        ours = features @ fit.weights[:, 0] + fit.bias[0]
+        ours = features @ fit.weights + fit.bias
         np.testing.assert_allclose(ours, model.predict(features), rtol=1e-4, atol=2e-3)
 
 
@@ -190,7 +191,7 @@ def test_ridge_by_folds_equals_a_loop(count: int, width: int, apart: int | None)
     fit = ridge_by_folds(design(features, scaling="none"), targets, strengths, folds)
     errors = []
     for strength in strengths:
-        expected = np.empty(count)
+        expected = np.empty((count, 2))
         for fold in range(4):
             inside, asked = folds.inside(fold), folds.of == fold
             model = Ridge(alpha=inside.sum() * strength).fit(features[inside], targets[inside])

@@ -9,7 +9,8 @@ from headstart.adapt.folds import carve, plan
 from headstart.adapt.method import Context, Method, Trained
 from headstart.adapt.probe import Probe
 
-BUILTIN: tuple[Method, ...] = (Probe(), FineTune())
+# By itself a probe is logistic; a run lets it choose its head (docs/heads.md has the numbers).
+BUILTIN: tuple[Method, ...] = (Probe(head="auto"), FineTune())
 
 __all__ = [
     "BASELINES",

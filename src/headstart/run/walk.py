@@ -126,7 +126,7 @@ def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
         settings = recipe.methods.get(slug(method.name), {})
         try:
             settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            configured.append(type(method)(**settings))
+            configured.append(replace(method, **settings))  # type: ignore[type-var]
         except TypeError as error:
             raise UsageError(f"Recipe, methods.{slug(method.name)}: {error}.") from None
     return configured

@@ -15,6 +15,7 @@ from scipy import sparse
 from torch import Tensor
 
 Scaling = Literal["column", "global", "none"]
+GPU_WORK = 1e9  # multiplications in one product, below which the CPU is not worth leaving
 RANK_TOLERANCE = 1e-6  # eigenvalues below this share of the largest carry only rounding noise
 
 
@@ -33,6 +34,18 @@ class Design:
     basis: Tensor | None  # (D, R): columns of the rotation; None where there is none
     mean: np.ndarray | None  # (D,)
     scale: np.ndarray | None  # (D,)
+
+    def outputs(self, solution: Float[Tensor, "K P R1"]) -> Float[Tensor, "K P N"]:
+        """Return the outputs (K, P, N) of P problems' solutions (K, P, R + 1)."""
+        flat = solution.reshape(-1, solution.shape[-1])
+        found = (self.forward @ flat.T).T if self.forward.is_sparse_csr else flat @ self.adjoint
+        return found.contiguous().reshape(*solution.shape[:2], -1)
+
+    def pull(self, residual: Float[Tensor, "K P N"]) -> Float[Tensor, "K P R1"]:
+        """Return what a gradient by outputs (K, P, N) is by solutions (K, P, R + 1)."""
+        flat = residual.reshape(-1, residual.shape[-1])
+        found = (self.adjoint @ flat.T).T if self.forward.is_sparse_csr else flat @ self.forward
+        return found.contiguous().reshape(*residual.shape[:2], -1)
 
     def weights(
         self, solution: Float[Tensor, "R1 K"]
@@ -72,6 +85,19 @@ def design(
     forward = torch.cat([rotated, ones], dim=1)
     moments = forward.square().mean(dim=0)
     return Design(forward, forward.T, moments, basis, mean, scale)
+
+
+def device_for(features: Any, outputs: int) -> torch.device:
+    """Return where heads over features (N, D) are solved: a CUDA GPU, where the work is worth it.
+
+    Apple's GPU has neither the decompositions nor the float64 that this needs.
+    """
+    from headstart.compute.machine import machine, torch_device
+
+    work = float(np.prod(features.shape)) * outputs
+    if machine().device != "cuda" or work < GPU_WORK or sparse.issparse(features):
+        return torch.device("cpu")
+    return torch_device()
 
 
 def moments_of(
