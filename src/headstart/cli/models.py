@@ -77,12 +77,13 @@ def _print_table(console: Console, kind: str, cards: list[BackboneCard]) -> None
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     # In a narrow terminal a long id goes on in the next line; in a wide one the last column gives.
-    table.add_column(kind, overflow="fold", no_wrap=console.width >= WIDE)
-    for name in ("size", "ops", "width"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("here", no_wrap=True)
+    longest = max(len(card.id) for card in cards) if console.width >= WIDE else None
+    table.add_column(kind, overflow="fold", min_width=min(longest, 50) if longest else None)
+    for name, least in (("size", 6), ("ops", 6), ("width", 5)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=least)
+    table.add_column("here", no_wrap=True, min_width=7)
     if console.width >= WIDE:
-        table.add_column("trained for", no_wrap=True)
+        table.add_column("trained for", no_wrap=True, min_width=19)
     if console.width >= WIDER:
         table.add_column("published", no_wrap=True, overflow="ellipsis")
     for card in cards:

@@ -89,8 +89,9 @@ def _whole(build: Build) -> nn.Module:
     kind = _native().get(build.whole) or getattr(transformers, build.whole, None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ModelError(f"transformers has no model class {build.whole!r}; check build.whole.")
+    known: Any = kind
     with torch.device(_device(build)):
-        model = kind._from_config(_config(build), attn_implementation="eager")
+        model = known._from_config(_config(build), attn_implementation="eager")
     result: nn.Module = model.eval()
     return result
 
