@@ -142,6 +142,64 @@ def test_models_lists_the_starters(call: Call) -> None:
     assert glyphs["available"] and glyphs["parameters"] > 1e5
 
 
+def test_models_fits_the_terminal_and_says_more_in_a_wide_one(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for width, headings in ((80, ["here"]), (100, ["trained for"]), (120, ["published"])):
+        monkeypatch.setenv("COLUMNS", str(width))
+        out, _ = call("models", "--modality", "audio")
+        head = out.splitlines()[0]
+        assert head.startswith("audio") and all(name in head for name in headings)
+        table = out[: out.index("\n\n")].splitlines()
+        assert max(map(len, table)) <= width
+        assert any(line.split()[:3] == ["tfhub:google/yamnet/1", "3.20", "M"] for line in table)
+    assert "paper:wavenet: its authors published no weights" in out
+
+
+def test_models_takes_filters_and_a_catalogue_of_ones_own(call: Call, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        '[[model]]\nid = "local:nowhere"\nmodality = "text"\nfamily = "BERT"\n'
+        'task = "classification"\nexample = { tokens = 64 }\npretrained_on = "letters"\n'
+        'licence = "mit"\n'
+        + "".join(
+            f'unknown.{name} = "not counted"\n'
+            for name in ("parameters", "operations", "width", "published", "use")
+        )
+    )
+    options = ("--modality", "text", "--task", "classification", "--catalogue", mine)
+    (card,) = json.loads(call("models", *options, "--json")[0])
+    assert card["id"] == f"local:{tmp_path / 'nowhere'}" and card["state"] == "absent"
+    out, _ = call("models", *options)
+    assert "has no config.json" in out and "absent: its folder does not exist" in out
+    assert "No model passes" in call("models", *options, "--max-parameters", "1k")[0]
+    assert json.loads(call("models", *options, "--available", "--json")[0]) == []
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--modality", "video", "audio, image, text"),
+        ("--task", "cooking", "classification"),
+        ("--source", "torchhub", "starter"),
+        ("--max-parameters", "lots", "25M"),
+        ("--catalogue", "absent.toml", "absent.toml cannot be read"),
+    ],
+)
+def test_models_says_what_there_is(
+    option: str,
+    value: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["headstart", "models", option, value])
+    with pytest.raises(SystemExit) as stop:
+        main()
+    err = capsys.readouterr().err
+    assert stop.value.code == 2 and said in err and len(err.splitlines()) == 1
+
+
 def test_transfer_prints_the_verdict_and_the_report(tmp_path: Path) -> None:
     model = write_model(tmp_path / "bert", "bert")
     table = labelled(tmp_path / "t.csv", 40)

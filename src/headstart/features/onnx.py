@@ -67,7 +67,7 @@ def mostly_convolutions(module: nn.Module) -> bool:
     """Whether convolutions hold more weights than linear layers do."""
     from torch import nn
 
-    def held(kind: type[nn.Module]) -> int:
+    def held(kind: Any) -> int:
         return sum(w.weight.numel() for w in module.modules() if isinstance(w, kind))
 
     return held(nn.Conv2d) > held(nn.Linear)

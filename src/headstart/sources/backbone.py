@@ -18,8 +18,23 @@ Batch = dict[str, Any]  # keyword arguments of the module: tensors with n first
 
 
 @dataclass(frozen=True, slots=True)
+class Published:
+    """One figure that somebody published for these weights, and where it stands."""
+
+    metric: str  # with its unit: "top-1 accuracy, %"
+    value: float
+    data: str  # what it was measured on
+    source: str  # paper and table, or model card
+
+
+@dataclass(frozen=True, slots=True)
 class BackboneCard:
-    """What is known of a pretrained model before loading it."""
+    """What is known of a pretrained model before loading it.
+
+    `available`: whether it can be had here and now. The fields after `note` come from the
+    catalogue, and stay empty for a model that it does not know. `operations`: multiply-adds for
+    one example of `example`'s size. `state`: see `catalogue.STATES`. `why`: why it cannot run.
+    """
 
     id: str
     source: str
@@ -32,6 +47,16 @@ class BackboneCard:
     licence: str = ""
     available: bool = True
     note: str = ""  # for instance why it is not available
+    family: str = ""
+    task: str = ""  # what it was trained for
+    operations: int | None = None
+    example: str = ""  # "224 x 224 pixels", "128 tokens", "10 s at 16 kHz"
+    label_set: str = ""  # name of the source task's labels, see `catalogue.label_set`
+    published: tuple[Published, ...] = ()
+    use: str = ""  # rough order of magnitude of downloads, with its date
+    state: str = "here"
+    runs: bool = True
+    why: str = ""
 
     @property
     def title(self) -> str:

@@ -41,6 +41,7 @@ def read_card(folder: Path, *, id: str, source: str) -> BackboneCard:
         parameters = None if pickled else sum(map(_parameters, paths))
     except ModelError as error:
         note = str(error)
+    facts: dict[str, Any] = read_card_facts(folder)
     return BackboneCard(
         id=id,
         source=source,
@@ -51,7 +52,7 @@ def read_card(folder: Path, *, id: str, source: str) -> BackboneCard:
         labels=read_labels(config),
         available=not note,
         note=note,
-        **read_card_facts(folder),
+        **facts,
     )
 
 
