@@ -11,6 +11,7 @@ import pytest
 import headstart.sources as sources
 from headstart.adapt import BASELINES, BUILTIN
 from headstart.adapt.baselines import FromScratch, Majority, Simple
+from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.method import Method
 from headstart.adapt.probe import Probe
@@ -53,6 +54,11 @@ class TestFineTune(OfTiny):
     method = FineTune(epochs=1, batch=8)
 
 
+class TestFewShot(OfTiny):
+    method = FewShot(passes=1, batch=8, folds=2)
+    kinds = ("classification",)
+
+
 class TestMajority(OfTiny):
     method = Majority()
 
@@ -74,7 +80,7 @@ def test_every_built_in_is_tested_here() -> None:
     assert {method.name for method in (*BUILTIN, *BASELINES)} <= here
 
 
-@pytest.mark.parametrize("method", [Probe(), FineTune(), FromScratch()])
+@pytest.mark.parametrize("method", [Probe(), FewShot(), FineTune(), FromScratch()])
 def test_a_method_without_its_backbone_says_so(method: Method) -> None:
     suite = TestMajority()
     with pytest.raises(ValueError, match="backbone"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +38,7 @@ class Recipe(BaseModel):
 
     schema_version: int = Field(default=SCHEMA, alias="schema")
     models: list[str] = Field(default_factory=list)
-    method: Literal["auto", "probe", "finetune"] = "auto"
+    method: str = "auto"
     budget: float = Field(default=600.0, gt=0, description="Seconds for the whole run.")
     seed: int = Field(default=0, ge=0)
     allow_pickle: bool = False
@@ -56,6 +57,34 @@ class Recipe(BaseModel):
         import tomli_w
 
         return tomli_w.dumps(self.model_dump(by_alias=True, exclude_none=True))
+
+
+def settings_of(settings: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """Sort {"finetune.epochs": 3} by method. Raises UsageError for a name without a method."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, value in (settings or {}).items():
+        method, dot, field = name.partition(".")
+        if not (method and dot and field):
+            raise UsageError(
+                f"The setting {name!r} names no method; write for example finetune.epochs=3."
+            )
+        found.setdefault(method, {})[field] = value
+    return found
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return (name, value) of "finetune.epochs=3"; the value is TOML, or else plain text.
+
+    >>> setting('finetune.techniques=["ema", "soup"]')
+    ('finetune.techniques', ['ema', 'soup'])
+    """
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text!r} has no value; write for example finetune.epochs=3.")
+    try:
+        return name.strip(), tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return name.strip(), value
 
 
 def anchored(text: str | None) -> str | None:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from headstart.adapt.adapted import Adapted, load_adapted
 from headstart.adapt.baselines import BASELINES
+from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.folds import carve, plan
-from headstart.adapt.method import Context, Method, Trained
+from headstart.adapt.method import Choosy, Context, Method, Trained
 from headstart.adapt.probe import Probe
 
 # By itself a probe is logistic; a run lets it choose its head (docs/heads.md has the numbers).
-BUILTIN: tuple[Method, ...] = (Probe(head="auto"), FineTune())
+BUILTIN: tuple[Method, ...] = (Probe(head="auto"), FewShot(), FineTune())
 
 __all__ = [
     "BASELINES",
     "BUILTIN",
     "Adapted",
+    "Choosy",
     "Context",
+    "FewShot",
     "FineTune",
     "Method",
     "Probe",

@@ -35,8 +35,11 @@ from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, precision_for, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
+from headstart.data.dataset import Dataset
 from headstart.errors import TooFewExamples, UsageError
-from headstart.sources.backbone import Backbone, running, with_module
+from headstart.sources.backbone import Backbone, need_trainable, running, with_module
+
+MANY = 32  # labels a class, beyond which an automatic run leaves it to fine-tuning
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +61,7 @@ class FewShot:
     name = "few-shot"
     uses_model = True
     trains = True
+    holds_out = True  # by folds of its own: it needs no validation rows
 
     def __post_init__(self) -> None:
         for name in ("passes", "batch", "decay"):
@@ -65,6 +69,19 @@ class FewShot:
                 raise UsageError(f"FewShot.{name} must be > 0, got {getattr(self, name)!r}.")
         if self.folds < 2:
             raise UsageError(f"FewShot.folds must be >= 2, got {self.folds}.")
+
+    def unsuited(self, data: Dataset, training: np.ndarray) -> str | None:
+        """Return why there is something simpler, or nothing to gain."""
+        if data.task.name != "classification":
+            return f"it is for classification, the task is {data.task.name}"
+        if data.inputs.modality != "text":
+            return f"it is known to help texts; these are {data.inputs.modality} examples"
+        each = len(data) / max(1, data.task.outputs)
+        if each > MANY:
+            return f"{each:.0f} labels a class are more than {MANY}: fine-tuning can use them"
+        if np.bincount(data.targets, minlength=data.task.outputs).min() < 2:
+            return "a class has a single example, which has no pair"
+        return None
 
     def adapt(self, context: Context) -> Trained:
         """Return the tuned model. Raises UsageError for other tasks than classification."""
@@ -76,16 +93,15 @@ class FewShot:
                 f"The method few-shot is for classification, the task is {data.task.name}; use "
                 "--method probe or finetune."
             )
+        need_trainable(context.source.backbone)
         start = time.perf_counter()
-        plan = folds_of(data, rng=rng_for(context.seed, "few-shot"), most=self.folds)
-        if plan is None:
-            raise TooFewExamples("few-shot needs a class with 2 examples at least.")
         rows = np.arange(len(data))
+        plan = self._plan(context)
         share = context.seconds / (int(plan.max()) + 2)
         work = _Work(self, context, share)
         outputs = np.zeros((len(data), data.task.outputs))
         try:
-            for fold in range(int(plan.max()) + 1):
+            for fold in range(int(plan.max()) + 1):  # fold -1 is never asked
                 inside, outside = rows[plan != fold], rows[plan == fold]
                 tuned = work.tuned(inside, f"fold {fold}")
                 outputs[outside] = tuned.head(data.targets).outputs(tuned.features(outside))
@@ -93,7 +109,8 @@ class FewShot:
             head = tuned.head(data.targets)
         finally:
             work.feed.close()
-        t = temperature(outputs, data.targets, data.task)
+        held = np.flatnonzero(plan >= 0)
+        t = temperature(outputs[held], data.targets[held], data.task)
         backbone = running(tuned.backbone, tuned.backbone.module.to("cpu"))
         featuriser = BackboneFeaturiser(with_module(backbone, backbone.module), unchanged=False)
         size = sum(p.numel() for p in backbone.module.parameters())
@@ -104,12 +121,25 @@ class FewShot:
         )  # fmt: skip
         return Trained(
             adapted=adapted,
-            rows=rows,
-            outputs=outputs / t,
+            rows=held,
+            outputs=outputs[held] / t,
             seconds={"fit": time.perf_counter() - start},
             parameters={"total": size, "trained": trained},
             details=tuned.facts | {"temperature": round(t, 4), "folds": int(plan.max()) + 1},
         )
+
+    def _plan(self, context: Context) -> np.ndarray:
+        """Return the fold (n,) of each example; -1 where the data's own validation part is asked.
+
+        Raises TooFewExamples.
+        """
+        if context.folds is not None and context.folds.apart is not None:
+            return np.where(context.folds.of == context.folds.apart, 0, -1)
+        rng = rng_for(context.seed, "few-shot")
+        found = folds_of(context.data, rng=rng, most=self.folds)
+        if found is None:
+            raise TooFewExamples("few-shot needs a class with 2 examples at least.")
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +212,10 @@ class _Work:
                     if time.perf_counter() - begun > self._seconds:
                         break
             except Diverged as error:
-                raise UsageError(f"few-shot diverged at {error}; set a lower rate.") from None
+                raise UsageError(
+                    f"few-shot diverged at {error}: NaN or infinite. Set a lower rate, or check "
+                    "the model's weights."
+                ) from None
         facts = {
             "steps": len(losses), "steps_planned": steps, "rate": rate, "threads": count,
             "precision": str(precision), "loss": [round(value, 5) for value in losses],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -70,7 +70,8 @@ class Method(Protocol):
     """A frozen dataclass whose fields are its configuration.
 
     `uses_model`: whether it starts from a backbone. `trains`: whether it takes gradient steps (and
-    so needs validation rows and time), rather than solving for a head.
+    so needs validation rows and time), rather than solving for a head. One that trains may say
+    `holds_out = True`: it answers for every example by folds of its own.
     """
 
     @property
@@ -84,3 +85,14 @@ class Method(Protocol):
 
     def adapt(self, context: Context) -> Trained:
         """Return the adapted model. Neither the context nor the method is changed."""
+
+
+@runtime_checkable
+class Choosy(Protocol):
+    """A method that an automatic run leaves out where it does not pay."""
+
+    def unsuited(self, data: Dataset, training: np.ndarray) -> str | None:
+        """Return why not, in words that follow "is left out: "; None where it is worth a try.
+
+        `training`: the rows of `data` that are left once validation is set apart.
+        """

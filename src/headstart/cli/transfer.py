@@ -36,7 +36,11 @@ def transfer(
     model: Annotated[
         list[str] | None, typer.Option(help="Model id or folder; may be given several times.")
     ] = None,
-    method: Annotated[str, typer.Option(help="auto, probe or finetune.")] = "auto",
+    method: Annotated[str, typer.Option(help="auto, probe, few-shot or finetune.")] = "auto",
+    set: Annotated[
+        list[str] | None,
+        typer.Option(help="A setting of a method, as finetune.epochs=3; may be given often."),
+    ] = None,
     input: Column = None,
     target: Target = None,
     test: Annotated[
@@ -69,6 +73,7 @@ def transfer(
     """Adapt a model to DATA, hold it against baselines, and write a RUN folder."""
     from headstart import run as runs
     from headstart.errors import UsageError
+    from headstart.recipe import setting
 
     screen = screen_for(as_json)
     watching: dict[str, Any] = {"progress": screen.progress, "say": screen.say}
@@ -81,9 +86,9 @@ def transfer(
     if data is None:
         raise UsageError("DATA is missing: name a folder or a table, or see headstart demo.")
     run = runs.transfer(
-        data, model=model, method=method, input=input, target=target, test=test, group=group,
-        task=task, modality=modality, budget=budget, seed=seed, out=out, encoding=encoding,
-        root=root, allow_pickle=allow_pickle, **watching,
+        data, model=model, method=method, settings=dict(map(setting, set or [])), input=input,
+        target=target, test=test, group=group, task=task, modality=modality, budget=budget,
+        seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle, **watching,
     )  # fmt: skip
     print_run(run, screen, as_json)
 

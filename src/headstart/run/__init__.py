@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ def transfer(
     *,
     model: str | Sequence[str] | None = None,
     method: str = "auto",
+    settings: Mapping[str, Any] | None = None,
     input: str | None = None,
     target: Any = None,
     test: Any = None,
@@ -36,7 +37,8 @@ def transfer(
 
     `data`: a path (folder, table) or Python objects (texts, paths, arrays; a DataFrame; a pair of
     inputs and targets). `model`: one or several ids; None takes the starter of the modality.
-    `method`: "auto", "probe" or "finetune". `test`: data for the sealed test part. `budget`:
+    `method`: "auto", "probe", "few-shot" or "finetune". `settings` of methods by dotted name, as
+    {"finetune.epochs": 3, "probe.head": "svm"}. `test`: data for the sealed test part. `budget`:
     "90s", "10m" or seconds. `out`: the RUN folder, which must not exist yet.
 
     Raises a HeadstartError that says what is wrong, where, and what to do.
@@ -44,11 +46,9 @@ def transfer(
     from headstart.compute.budget import seconds_of
     from headstart.compute.progress import silent
     from headstart.errors import UsageError
-    from headstart.recipe import PYTHON_OBJECTS, DataRecipe, Recipe
+    from headstart.recipe import PYTHON_OBJECTS, DataRecipe, Recipe, settings_of
     from headstart.run.walk import start
 
-    if method not in ("auto", "probe", "finetune"):
-        raise UsageError(f"--method {method!r} is unknown; known: auto, probe, finetune.")
     if not isinstance(seed, int) or seed < 0:
         raise UsageError(f"--seed must be a whole number >= 0, got {seed!r}.")
     from_disk = isinstance(data, str | Path)
@@ -56,7 +56,8 @@ def transfer(
     plain = {k: str(v) for k, v in options.items() if isinstance(v, str | Path)}
     recipe = Recipe(
         models=[model] if isinstance(model, str) else list(model or []),
-        method=method,  # type: ignore[arg-type]
+        method=method,
+        methods=settings_of(settings),
         budget=seconds_of(budget),
         seed=seed,
         allow_pickle=allow_pickle,

@@ -11,9 +11,6 @@ from headstart.adapt import Method, Trained
 from headstart.data.dataset import Dataset
 from headstart.evaluate import better, choose, measure
 
-FEWEST_TO_FINETUNE = 200  # training examples; below, validation is too small to stop by
-FEWEST_A_CLASS = 10
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -72,17 +69,3 @@ def _best_of(entries: Sequence[Entry], data: Dataset, rows: np.ndarray | None = 
         return entries[-1]  # too little data to hold anything out: the richest model is a guess
     name = choose(data.task.facts(), found, [entry.name for entry in entries])
     return next(entry for entry in entries if entry.name == name)
-
-
-def worth_finetuning(data: Dataset, training: np.ndarray) -> str | None:
-    """Return why fine-tuning is left out of an automatic run, or None where it is worth a try."""
-    if len(training) < FEWEST_TO_FINETUNE:
-        return (
-            f"{len(training)} of {len(data)} training examples are left once validation is set "
-            f"apart, fewer than {FEWEST_TO_FINETUNE}"
-        )
-    if data.task.name == "classification":
-        fewest = len(training) / max(1, data.task.outputs)
-        if fewest < FEWEST_A_CLASS:
-            return f"{fewest:.0f} examples a class are fewer than {FEWEST_A_CLASS}"
-    return None

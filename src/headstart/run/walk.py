@@ -5,14 +5,14 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headstart.adapt import BASELINES, BUILTIN, Context, Method, carve, plan
+from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget, Stopwatch
 from headstart.compute.machine import machine
@@ -27,7 +27,7 @@ from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
-from headstart.run.choosing import Entry, best, worth_finetuning
+from headstart.run.choosing import Entry, best
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
@@ -66,7 +66,8 @@ def open_backbones(
                 f"{backbone.card.id} takes {backbone.card.modality}, the data is {modality}. "
                 f"Name a model for {modality} with --model."
             )
-    if recipe.method == "finetune" and not any(backbone.trainable for backbone in found):
+    asked = method_named(recipe.method)
+    if asked is not None and asked.trains and not any(backbone.trainable for backbone in found):
         need_trainable(found[0])
     titles = [backbone.card.title for backbone in found]
     return [
@@ -112,6 +113,14 @@ def walk(job: Job) -> RunRecord:
     return finish(job)
 
 
+def method_named(name: str) -> Method | None:
+    """Return the method; None for "auto". Raises UsageError that lists what there is."""
+    known = {method.name: method for method in BUILTIN}
+    if name != "auto" and name not in known:
+        raise UsageError(f"--method {name!r} is unknown; known: auto, {', '.join(known)}.")
+    return known.get(name)
+
+
 def _say_notes(job: Job) -> None:
     """Say what sources assumed of their models."""
     for card in (featuriser.backbone.card for featuriser in job.backbones):
@@ -121,6 +130,12 @@ def _say_notes(job: Job) -> None:
 
 def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
     """Apply the recipe's settings to methods. Raises UsageError for one that does not exist."""
+    known = {slug(method.name) for method in (*BUILTIN, *BASELINES)}
+    unknown = sorted(set(recipe.methods) - known)
+    if unknown:
+        raise UsageError(
+            f"There is no method {unknown[0]!r} to set; known: {', '.join(sorted(known))}."
+        )
     configured: list[Method] = []
     for method in methods:
         settings = recipe.methods.get(slug(method.name), {})
@@ -150,14 +165,19 @@ def _wanted(job: Job, method: Method, context: Context) -> bool:
     if job.recipe.method == "auto":
         if not method.trains:
             return True
-        why = worth_finetuning(context.data, context.training)
+        why = None
+        if isinstance(method, Choosy):
+            why = method.unsuited(context.data, context.training)
         if why:
-            job.say(f"Fine-tuning is left out: {why}. Ask for it with --method finetune.")
+            job.say(
+                f"{method.name.capitalize()} is left out: {why}. Ask for it with "
+                f"--method {method.name}."
+            )
         return why is None
-    # Fine-tuning starts from the probe's head, and is held against it.
-    return method.name == job.recipe.method or (
-        job.recipe.method == "finetune" and not method.trains
-    )
+    # What is trained is held against the probe, whose head it may start from.
+    asked = method_named(job.recipe.method)
+    assert asked is not None
+    return method.name == asked.name or (asked.trains and method.name == "probe")
 
 
 def _add(job: Job, role: str, method: Method, context: Context) -> None:
@@ -170,8 +190,18 @@ def _add(job: Job, role: str, method: Method, context: Context) -> None:
     trained = once(key, job.folder.candidates, lambda: method.adapt(context))
     shutil.rmtree(checkpoints, ignore_errors=True)  # what is finished needs none
     job.entries.append(Entry(role, model, method, trained))
+    if "schedule" in trained.details and any(f.name == "schedule" for f in fields(method)):  # type: ignore[arg-type]
+        _write_schedule(job, method, trained.details["schedule"])
     job.folder.write_record(job.record("running"))
     job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
+
+
+def _write_schedule(job: Job, method: Method, schedule: list[dict[str, Any]]) -> None:
+    """Write the phases as they were resolved into the recipe, ready to be edited."""
+    methods = dict(job.recipe.methods)
+    methods[slug(method.name)] = methods.get(slug(method.name), {}) | {"schedule": schedule}
+    job.recipe = job.recipe.model_copy(update={"methods": methods})
+    job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
 
 
 def _leading_source(job: Job) -> BackboneFeaturiser | None:
@@ -301,6 +331,8 @@ def start(
     """
     if out is not None and not again:
         RunFolder.check(out)
+    method_named(recipe.method)
+    resolved(recipe)  # settings that cannot be are refused before anything is read
     for model in recipe.models:
         source_of(model)  # a mistyped id is refused before the long look at the data
     machine()

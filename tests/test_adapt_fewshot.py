@@ -1,0 +1,94 @@
+"""Contrastive tuning for few labels: the loss, the batches, and what it does to classes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+
+from headstart.adapt.fewshot import FewShot, even_batches, pairs
+from headstart.adapt.probe import Probe
+from headstart.errors import UsageError
+from headstart.testing.method import MethodConformance
+
+pytestmark = pytest.mark.usefixtures("one_core")
+
+
+class Suite(MethodConformance):
+    method = FewShot(passes=6, batch=12, folds=2)
+
+
+def test_the_loss_is_that_of_a_slow_loop_over_pairs() -> None:
+    features = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
+    targets = torch.tensor([0, 1, 0, 2, 1, 0, 2])
+    within, between = [], []
+    for i in range(7):
+        for j in range(i + 1, 7):
+            cosine = torch.nn.functional.cosine_similarity(features[i], features[j], dim=0)
+            if targets[i] == targets[j]:
+                within.append((cosine - 1) ** 2)
+            else:
+                between.append(cosine**2)
+    expected = (torch.stack(within).mean() + torch.stack(between).mean()) / 2
+    torch.testing.assert_close(pairs(features, targets), expected)
+
+
+def test_one_class_or_one_example_a_class_has_a_loss_too() -> None:
+    features = torch.randn(3, 4, generator=torch.Generator().manual_seed(1), requires_grad=True)
+    for targets in ([0, 0, 0], [0, 1, 2]):
+        loss = pairs(features, torch.tensor(targets))
+        loss.backward()
+        assert torch.isfinite(loss)
+    assert pairs(features[:1], torch.tensor([0])).item() == 0.0
+
+
+def test_batches_are_even_in_classes_and_use_everything() -> None:
+    targets = np.asarray([0] * 20 + [1] * 4 + [2])
+    rows = np.arange(25)
+    found = list(islice(even_batches(rows, targets, 9, np.random.default_rng(0)), 12))
+    assert set(np.concatenate(found)) == set(rows)
+    for batch in found:
+        assert len(set(batch)) == len(batch) and (np.diff(batch) > 0).all()
+        assert (targets[batch] == 0).sum() == 3  # as many as of each other class
+
+
+def test_classes_come_together_and_nothing_global_moves() -> None:
+    suite = Suite()
+    context = suite.context("classification")
+    assert context.source is not None
+    before = context.source.features(context.data.inputs)
+    trained = FewShot(passes=8, batch=16, folds=2).adapt(context)
+    after = trained.adapted.featuriser.features(context.data.inputs)
+    targets = torch.from_numpy(context.data.targets)
+    loss = [float(pairs(torch.from_numpy(np.array(x)), targets)) for x in (before, after)]
+    assert loss[1] < 0.8 * loss[0]
+    assert len(trained.rows) == len(context.data)  # every example was held out in turn
+    assert trained.details["loss"][-1] < trained.details["loss"][0]
+
+
+def test_held_out_answers_do_not_know_their_own_labels() -> None:
+    """With labels that mean nothing, held out accuracy is chance; in the fit it would be 1."""
+    suite = Suite()
+    context = suite.context("classification")
+    rng = np.random.default_rng(3)
+    shuffled = replace(context.data, targets=rng.permutation(context.data.targets))
+    trained = FewShot(passes=10, batch=16, folds=3).adapt(replace(context, data=shuffled))
+    right = (trained.outputs.argmax(axis=1) == shuffled.targets).mean()
+    assert right < 0.65
+
+
+def test_it_is_left_out_where_it_has_nothing_to_say() -> None:
+    suite = Suite()
+    data = suite.context("classification").data
+    rows = np.arange(len(data))
+    assert "known to help texts" in str(FewShot().unsuited(data, rows))
+    texts = replace(data, inputs=replace(data.inputs, modality="text"))
+    assert FewShot().unsuited(texts, rows) is None
+    with pytest.raises(UsageError, match="probe or finetune"):
+        FewShot().adapt(suite.context("regression"))
+    assert Probe().name != FewShot().name
+    with pytest.raises(UsageError, match="passes"):
+        FewShot(passes=0)
