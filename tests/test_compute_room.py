@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 
+from headstart.compute import machine as machine_room
 from headstart.compute.budget import Budget, Stopwatch, seconds_of
-from headstart.compute.machine import machine
+from headstart.compute.machine import FAST, machine, measured_bf16_gain
+from headstart.compute.precision import precision_for
 from headstart.compute.progress import silent
 from headstart.compute.randomness import rng_for, seed_for, torch_rng_for
 from headstart.compute.threads import SMALL, threads, threads_for
@@ -103,3 +105,33 @@ def test_silent_progress_takes_any_advance() -> None:
     with silent("anything", 3) as advance:
         advance(1)
         advance(100)
+
+
+@pytest.mark.parametrize(
+    ("flags", "gain", "fast"),
+    [({"avx512_bf16"}, 3.2, True), ({"amx_bf16"}, FAST, True), ({"avx512_bf16"}, 0.55, False),
+     ({"avx512_vnni"}, None, False)],
+)  # fmt: skip
+def test_bf16_is_fast_where_it_was_measured_to_be(
+    flags: set[str], gain: float | None, fast: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gain` None: nothing is measured where the hardware lacks it."""
+    if machine().device != "cpu":
+        pytest.skip("measured on CPUs only")
+
+    def measured() -> float:
+        assert gain is not None
+        return gain
+
+    monkeypatch.setattr(machine_room, "_cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(machine_room, "measured_bf16_gain", measured)
+    found = machine_room.machine.__wrapped__()
+    assert found.fast_bf16 is fast
+    assert found.facts()["bf16_gain"] == (gain or 0.0) and found.facts()["fast_bf16"] is fast
+    monkeypatch.setattr("headstart.compute.precision.machine", lambda: found)
+    assert precision_for(torch.nn.Linear(8, 8)).bf16 is fast
+    assert not precision_for(torch.nn.Conv2d(3, 8, 3)).bf16
+
+
+def test_the_measurement_is_a_ratio_of_paces() -> None:
+    assert 0.01 < measured_bf16_gain() < 100
