@@ -11,8 +11,8 @@ from headstart.compute.machine import machine
 from headstart.data.dataset import Unlabelled
 from headstart.sources.backbone import Backbone, Batch
 
-COUNT = 32  # pictures or clips: on a CPU more at once is no faster (measured: 8 to 128 the same)
-TOKENS = 4096  # a batch of texts: 128 sentences are a fifth faster than 32
+COUNT = 16  # pictures or clips: on a CPU more at once is no faster (measured: 8 to 128 the same)
+TOKENS = 2048  # a batch of texts
 TEXTS = 256  # at most
 WINDOW = 65536  # texts that are sorted by length together
 CHARACTERS = 4  # a token, roughly
@@ -32,7 +32,7 @@ class Batching:
         """Run one example, and bound batches by the memory that its activations took."""
         one = {name: value[:1] for name, value in sample.items()}
         size = max(1, LIVE * largest(backbone, one))
-        room = machine().memory * SHARE
+        room = machine().memory * SHARE / max(1, machine().cores)  # each runs a batch of its own
         length = next(iter(one.values())).shape[-1]  # of a text: tokens
         return cls(
             count=int(np.clip(room / size, 1, COUNT)),

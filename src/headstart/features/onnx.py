@@ -31,7 +31,7 @@ class OnnxRuntime:
     """ONNX Runtime on the CPU in float32; skipped where it is not installed, and for audio."""
 
     name: str = "onnxruntime-fp32"
-    pays_from: int = 300
+    costs: float = 1.0
 
     def build(self, backbone: Backbone) -> Callable[[Batch], np.ndarray] | None:
         from importlib.util import find_spec
@@ -59,7 +59,7 @@ def _exported(backbone: Backbone, batch: Batch) -> Callable[[Batch], np.ndarray]
 
     graph = export(backbone, {name: value[:2] for name, value in batch.items()})
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = machine().cores
+    options.intra_op_num_threads = 1  # each worker runs a batch of its own (crew.py)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]  # those that the graph has a use for
