@@ -108,6 +108,13 @@ def _lowered(output: Any) -> Any:
     return output
 
 
+def plainly(backbone: Backbone) -> Callable[[Batch], np.ndarray]:
+    """Return the function that runs `backbone` as it is on the CPU."""
+    import torch
+
+    return _run(backbone, torch.device("cpu"), None)
+
+
 def _run(
     backbone: Backbone, device: torch.device, dtype: torch.dtype | None
 ) -> Callable[[Batch], np.ndarray]:

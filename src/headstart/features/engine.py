@@ -18,6 +18,7 @@ import numpy as np
 from headstart.features.crew import seconds_each
 from headstart.features.eager import Eager
 from headstart.features.fused import Fused
+from headstart.features.int8 import Int8
 from headstart.features.onnx import OnnxRuntime
 from headstart.features.openvino import OpenVino
 from headstart.sources.backbone import Backbone, Batch
@@ -29,7 +30,7 @@ LIMIT = 0.1  # seconds that timing an engine may take, a single round aside
 Run = Callable[[Batch], np.ndarray]
 
 __all__ = [
-    "AGREE", "BUILTIN", "Choice", "Eager", "Engine", "Fused", "OnnxRuntime", "OpenVino", "Run",
+    "AGREE", "BUILTIN", "Choice", "Eager", "Engine", "Fused", "Int8", "OnnxRuntime", "OpenVino", "Run",
     "choose",
 ]  # fmt: skip
 
@@ -55,6 +56,7 @@ class Engine(Protocol):
 BUILTIN: tuple[Engine, ...] = (
     OpenVino("openvino-bf16", bf16=True),
     OpenVino("openvino-fp32", bf16=False),
+    Int8(),
     Fused("fused-bf16", bf16=True),
     Eager("bf16", bf16=True),
     Fused("fused-fp32", bf16=False),

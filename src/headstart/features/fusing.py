@@ -151,8 +151,9 @@ def _joined(
     kind = activation(step)
     if kind is not None:
         found = free(step.args[0].number)
-        if found is not None:
-            found.activation = kind
+        if found is None or (found.other is not None and kind[0] != "relu"):
+            return None  # after a sum, torch offers no other activation
+        found.activation = kind
         return found
     if step.name == "aten::add" and not step.kwargs and len(step.args) == 2:
         return _take_sum(step, tape, free, order)
