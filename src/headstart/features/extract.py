@@ -79,8 +79,10 @@ class Extractor:
 
     @property
     def measured(self) -> dict[str, float]:
-        """Milliseconds an example of the engines that agreed and were timed; {} for none."""
+        """Milliseconds an example of the engines that agreed and were timed; {} without rivals."""
         seconds = self._choice.seconds if self._choice else {}
+        if len(seconds) < 2:
+            return {}
         return {name: round(1000 * value, 3) for name, value in seconds.items()}
 
     def table(self, inputs: Unlabelled, *, progress: Progress = silent) -> FeatureTable:
