@@ -18,7 +18,8 @@ import headstart.sources as sources
 from headstart.compute.machine import machine
 from headstart.data.dataset import Unlabelled
 from headstart.features import engine as engines
-from headstart.features.batches import Batching, batches
+from headstart.features.crew import crew, in_order
+from headstart.features.batches import COUNT, Batching, batches
 from headstart.features.eager import Eager, first_layers
 from headstart.features.engine import BUILTIN, choose, lowest_cosine, pays
 from headstart.features.extract import Extractor
@@ -169,11 +170,66 @@ def test_an_engine_that_fails_is_recorded_and_passed_over(
     assert extractor.refused == {"broken": "RuntimeError: cannot convert this"}
 
 
-def test_graphs_are_for_many_examples() -> None:
+class Timed:
+    """Plain torch under another name, that says how long it takes."""
+
+    def __init__(self, name: str, costs: float = 0.0) -> None:
+        self.name, self.costs, self.built = name, costs, False
+
+    def build(self, backbone: Backbone) -> Any:
+        self.built = True
+        return Eager("fp32", bf16=False).build(backbone)
+
+
+def test_the_fastest_of_those_that_agree_is_taken(
+    bert: Backbone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = bert.preprocess(examples("text"))
+    one, two, three = Timed("one-a", 1.0), Timed("two"), Timed("one-b", 1.5)
+    paces = {"fp32": 0.5, "two": 0.2, "one-a": 0.1, "one-b": 0.0}
+    order: list[str] = []
+
+    def time(self: Any, name: str) -> float:
+        order.append(name)
+        self.seconds[name] = paces[name]
+        return paces[name]
+
+    monkeypatch.setattr("headstart.features.engine._Trial.time", time)
+    plain = Eager("fp32", bf16=False)
+    choice = choose(bert, sample, [three, one, two, plain], count=1000)
+    assert (choice.name, choice.agreement) == ("one-a", 1.0)
+    assert order == ["fp32", "two", "one-a"] and not three.built, "one engine of a kind is enough"
+    assert choice.seconds == {"fp32": 0.5, "two": 0.2, "one-a": 0.1}
+    costly = Timed("costly", 1.0)
+    assert choose(bert, sample, [two, costly, plain], count=10).name == "two"
+    assert not costly.built, "it costs 1 s, and a third of 10 x 0.2 s might be saved"
+    paces["two"] = 0.6
+    assert choose(bert, sample, [two, plain], count=10).name == "fp32"
+
+
+def test_engines_are_really_timed(bert: Backbone, tmp_path: Path) -> None:
+    sample = bert.preprocess(examples("text"))
+    engines = [Timed("other"), Eager("fp32", bf16=False)]
+    with crew() as pool:
+        choice = choose(bert, sample, engines, count=100, pool=pool)
+    assert set(choice.seconds) == {"fp32", "other"}
+    assert all(0 < seconds < 1 for seconds in choice.seconds.values())
+    assert choice.name == min(choice.seconds, key=lambda name: choice.seconds[name])
+
+
+def test_costly_engines_are_for_long_work() -> None:
     for engine in BUILTIN:
-        assert pays(engine, 10_000)
-        assert pays(engine, 10) == (not engine.name.startswith(("openvino", "onnxruntime")))
+        assert pays(engine, 100_000, 0.005)
+        known = engine.name in {"bf16", "fp32"}
+        assert pays(engine, 10, 0.005) == known, engine.name
     assert engines.BUILTIN[-1].name == "fp32"
+
+
+def test_a_crew_keeps_the_order_and_stops_at_an_error() -> None:
+    with crew() as pool:
+        assert list(in_order(pool, lambda n: n * n, range(40))) == [(n, n * n) for n in range(40)]
+        with pytest.raises(ZeroDivisionError):
+            list(in_order(pool, lambda n: 1 // (n - 7), range(40)))
 
 
 def test_features_of_another_engine_are_taken_from_the_store(
@@ -211,10 +267,10 @@ def test_batches_hold_each_row_once_and_stay_within_their_tokens() -> None:
 
 def test_a_batch_is_bounded_by_memory(resnet: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = resnet.preprocess(examples("image"))
-    assert Batching.of(resnet, batch).count == 32
+    assert Batching.of(resnet, batch).count == COUNT
     small = replace(machine(), memory=10 * 2**20)
     monkeypatch.setattr("headstart.features.batches.machine", lambda: small)
-    assert 1 <= Batching.of(resnet, batch).count < 32
+    assert 1 <= Batching.of(resnet, batch).count < COUNT
 
 
 def processor(**settings: Any) -> Any:

@@ -79,8 +79,8 @@ def test_without_bf16_it_is_the_one_that_is_chosen(
     """On a machine that does not multiply bf16, and where OpenVINO is absent."""
     resnet = sources.load(str(write_model(tmp_path / "resnet", "resnet")))
     bert = sources.load(str(write_model(tmp_path / "bert", "bert")))
-    plain = SimpleNamespace(device="cpu", cores=1, fast_bf16=False)
-    for room in ("eager", "openvino", "onnx"):
+    plain = SimpleNamespace(device="cpu", cores=1, fast_bf16=False, fast_int8=False)
+    for room in ("eager", "openvino", "onnx", "int8"):
         monkeypatch.setattr(f"headstart.features.{room}.machine", lambda: plain)
     monkeypatch.setitem(sys.modules, "openvino", None)
     choice = choose(resnet, resnet.preprocess(examples("image")), BUILTIN)

@@ -74,6 +74,8 @@ class BackboneFeaturiser:
             found = {"engine": self.extractor.engine, "agreement": self.extractor.agreement}
         if self.extractor.refused:
             found["engines_refused"] = self.extractor.refused
+        if self.extractor.measured:
+            found["engines_milliseconds"] = self.extractor.measured
         return found
 
 

@@ -30,6 +30,7 @@ class Machine:
     bf16_gain: float  # pace of bf16 products where fp32 is 1, measured; 0: no hardware for it
     memory: int  # bytes of the machine
     name: str
+    fast_int8: bool  # it has instructions for products of eight-bit numbers
     kept_memory: bool  # whether the allocator was told to keep memory
 
     @property
@@ -46,6 +47,7 @@ class Machine:
             "memory_gib": round(self.memory / 2**30, 1),
             "fast_bf16": self.fast_bf16,
             "bf16_gain": round(self.bf16_gain, 2),
+            "fast_int8": self.fast_int8,
             "allocator_keeps_memory": self.kept_memory,
             "python": platform.python_version(),
         }
@@ -98,17 +100,18 @@ def machine() -> Machine:
     kept = keep_memory()
     import torch
 
+    flags = _cpu_flags()
+    int8 = bool(flags & {"avx512_vnni", "avx_vnni", "amx_int8"})
     if torch.cuda.is_available():
         gain = 2.0 if torch.cuda.is_bf16_supported(including_emulation=False) else 0.0
         device, name = "cuda", torch.cuda.get_device_name()
     elif torch.backends.mps.is_available():
         device, gain, name = "mps", 0.0, "Apple GPU"
     else:
-        flags = _cpu_flags()
         device, name = "cpu", platform.processor() or platform.machine()
         gain = measured_bf16_gain() if flags & {"avx512_bf16", "amx_bf16"} else 0.0
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return Machine(device, cores or 1, gain, _memory(), name, kept)
+    return Machine(device, cores or 1, gain, _memory(), name, int8, kept)
 
 
 def torch_device() -> torch.device:

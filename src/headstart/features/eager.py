@@ -60,9 +60,9 @@ def _placed(backbone: Backbone, device: torch.device) -> Backbone:
     return running(backbone, copy.deepcopy(backbone.module).to(device).eval())
 
 
-def _in_bf16(
-    backbone: Backbone, batch: Batch, device: torch.device
-) -> Callable[[Batch], np.ndarray]:
+def in_bf16(backbone: Backbone, batch: Batch) -> tuple[Backbone, torch.dtype]:
+    """Return the backbone with its weights in bf16 but for the first layers over pixels, and the
+    type that its input is to have. Batch norms are folded; `batch`: a few examples."""
     import torch
 
     two = {name: value[:2] for name, value in batch.items()}
@@ -75,11 +75,18 @@ def _in_bf16(
     for name, part in kept.items():
         put(module, name, part)
         part.register_forward_hook(lambda _part, _inputs, output: _lowered(output))
-    module.to(device)
     lay_out(module)
+    return running(backbone, module), torch.float32 if stem else torch.bfloat16
+
+
+def _in_bf16(
+    backbone: Backbone, batch: Batch, device: torch.device
+) -> Callable[[Batch], np.ndarray]:
+    ready, dtype = in_bf16(backbone, batch)
+    ready.module.to(device)
     if device.type == "cpu":
-        pack(module)
-    return _run(running(backbone, module), device, None if stem else torch.bfloat16)
+        pack(ready.module)
+    return _run(ready, device, dtype)
 
 
 def first_layers(backbone: Backbone) -> tuple[str, ...]:
@@ -99,6 +106,13 @@ def _lowered(output: Any) -> Any:
     if type(output) in (tuple, list):
         return type(output)(_lowered(part) for part in output)
     return output
+
+
+def plainly(backbone: Backbone) -> Callable[[Batch], np.ndarray]:
+    """Return the function that runs `backbone` as it is on the CPU."""
+    import torch
+
+    return _run(backbone, torch.device("cpu"), None)
 
 
 def _run(

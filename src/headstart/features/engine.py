@@ -1,43 +1,45 @@
-"""Ways to run a frozen backbone; a faster one is used only where it gives the same features.
+"""Ways to run a frozen backbone; another one is used only where it gives the same features.
 
-An engine is a function Batch -> (n, d) float32 on the CPU. `choose` tries the engines of BUILTIN
-from fastest to plainest on a handful of examples, and takes the first whose features agree with
-fp32 (cosine >= AGREE for each of them).
+An engine is a function Batch -> (n, d) float32 on the CPU, which several threads may call at once.
+`choose` tries engines on a handful of examples: those whose features agree with fp32 (cosine >=
+AGREE for each of them) are timed, and the fastest is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
+from headstart.features.crew import seconds_each
 from headstart.features.eager import Eager
+from headstart.features.fused import Fused
+from headstart.features.int8 import Int8
 from headstart.features.onnx import OnnxRuntime
 from headstart.features.openvino import OpenVino
 from headstart.sources.backbone import Backbone, Batch
 
 AGREE = 0.995
+SAVES = 0.3  # share of the time that one engine more is expected to save, before it is tried
+TIMED = 8  # examples of a batch that is timed
+LIMIT = 0.1  # seconds that timing an engine may take, a single round aside
 Run = Callable[[Batch], np.ndarray]
 
 __all__ = [
-    "AGREE",
-    "BUILTIN",
-    "Choice",
-    "Eager",
-    "Engine",
-    "OnnxRuntime",
-    "OpenVino",
-    "Run",
+    "AGREE", "BUILTIN", "Choice", "Eager", "Engine", "Fused", "Int8", "OnnxRuntime", "OpenVino", "Run",
     "choose",
-]
+]  # fmt: skip
 
 
 class Engine(Protocol):
     """One way to run a backbone. `name` is part of the store's key.
 
-    An engine may have `pays_from`: the number of examples from which preparing it pays.
+    An engine may have `costs`: about how many seconds preparing it takes. Of engines whose names
+    begin alike ("openvino-bf16", "openvino-fp32"), the first that agrees is the only one.
     """
 
     @property
@@ -54,7 +56,10 @@ class Engine(Protocol):
 BUILTIN: tuple[Engine, ...] = (
     OpenVino("openvino-bf16", bf16=True),
     OpenVino("openvino-fp32", bf16=False),
+    Int8(),
+    Fused("fused-bf16", bf16=True),
     Eager("bf16", bf16=True),
+    Fused("fused-fp32", bf16=False),
     OnnxRuntime(),
     Eager("fp32", bf16=False),
 )
@@ -67,37 +72,112 @@ class Choice:
     name: str
     run: Run
     agreement: float
-    refused: dict[str, float]  # engines that were faster, but gave other features
+    refused: dict[str, float]  # engines that gave other features
     failed: dict[str, str] = field(default_factory=dict)  # engines that cannot run it, and why
+    seconds: dict[str, float] = field(default_factory=dict)  # an example, of engines that agreed
 
 
-def pays(engine: Engine, count: int) -> bool:
-    """Whether preparing this engine pays for `count` examples."""
-    return count >= int(getattr(engine, "pays_from", 0))
+def costs(engine: Engine) -> float:
+    """Return the seconds that preparing this engine takes, about."""
+    return float(getattr(engine, "costs", 0.0))
 
 
-def choose(backbone: Backbone, sample: Batch, engines: Sequence[Engine] = BUILTIN) -> Choice:
-    """Return the first engine that agrees with fp32 on `sample`, a batch of a few examples."""
-    plain = Eager("fp32", bf16=False).build(backbone)
-    assert plain is not None
-    expected = plain(sample)
-    refused: dict[str, float] = {}
-    failed: dict[str, str] = {}
-    for engine in engines:
-        if engine.name == "fp32":
-            break
-        try:
-            run = engine.build(backbone)
-            if run is None:
-                continue
-            agreement = lowest_cosine(expected, run(sample))
-        except Exception as error:  # unusual models: torch and OpenVINO raise of every kind
-            failed[engine.name] = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+def pays(engine: Engine, count: int, seconds: float) -> bool:
+    """Whether trying an engine pays for `count` examples that take `seconds` each so far."""
+    return count * seconds * SAVES > costs(engine)
+
+
+def choose(
+    backbone: Backbone,
+    sample: Batch,
+    engines: Sequence[Engine] = BUILTIN,
+    *,
+    count: int | None = None,
+    pool: ThreadPoolExecutor | None = None,
+) -> Choice:
+    """Return the fastest engine for `count` examples that agrees with fp32 on `sample`.
+
+    `sample`: a batch of a few examples. Engines are tried from cheap to costly, as long as that
+    pays. Without `count` nothing is timed, and the first of `engines` that agrees is taken.
+    `pool`: the threads that will run batches side by side (crew.py); None: batches run in turn.
+    """
+    trial = _Trial(backbone, sample, pool)
+    if count is None:
+        for engine in engines:
+            if trial.agrees(engine):
+                return trial.choice(engine.name)
+        return trial.choice("fp32")
+    best = "fp32"
+    others = sorted((engine for engine in engines if engine.name != "fp32"), key=costs)
+    for engine in others:
+        if "fp32" not in trial.seconds:
+            trial.time("fp32")
+        family = engine.name.partition("-")[0]
+        known = any(name.startswith(f"{family}-") for name in trial.seconds)
+        if known or not pays(engine, count, trial.seconds[best]) or not trial.agrees(engine):
             continue
-        if agreement >= AGREE:
-            return Choice(engine.name, run, agreement, refused, failed)
-        refused[engine.name] = agreement
-    return Choice("fp32", plain, 1.0, refused, failed)
+        if trial.time(engine.name) < trial.seconds[best]:
+            best = engine.name
+    return trial.choice(best)
+
+
+class _Trial:
+    """What was found out about engines on one sample."""
+
+    def __init__(
+        self, backbone: Backbone, sample: Batch, pool: ThreadPoolExecutor | None
+    ) -> None:
+        plain = Eager("fp32", bf16=False).build(backbone)
+        assert plain is not None
+        self.backbone, self.sample, self.pool = backbone, sample, pool
+        self.expected = plain(sample)
+        self.runs: dict[str, Run] = {"fp32": plain}
+        self.agreement = {"fp32": 1.0}
+        self.refused: dict[str, float] = {}
+        self.failed: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+
+    def agrees(self, engine: Engine) -> bool:
+        """Build an engine and compare it with fp32; False where it cannot be used."""
+        if engine.name in self.runs:
+            return True
+        try:
+            run = engine.build(self.backbone)
+            if run is None:
+                return False
+            agreement = lowest_cosine(self.expected, run(self.sample))
+        except Exception as error:  # unusual models: torch and OpenVINO raise of every kind
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            self.failed[engine.name] = why
+            return False
+        if agreement < AGREE:
+            self.refused[engine.name] = agreement
+            return False
+        self.runs[engine.name], self.agreement[engine.name] = run, agreement
+        return True
+
+    def time(self, name: str) -> float:
+        """Return seconds an example with all workers at work."""
+        batch = _repeated(self.sample, TIMED)
+        rows = len(next(iter(batch.values())))
+        work = partial(self.runs[name], batch)
+        self.seconds[name] = seconds_each(self.pool, work, rows, LIMIT)
+        return self.seconds[name]
+
+    def choice(self, name: str) -> Choice:
+        return Choice(
+            name, self.runs[name], self.agreement[name], self.refused, self.failed, self.seconds
+        )
+
+
+def _repeated(sample: Batch, count: int) -> Batch:
+    """Return a batch of `count` rows, taken from the sample in turn."""
+    import torch
+
+    if not all(isinstance(value, torch.Tensor) for value in sample.values()):
+        return sample
+    rows = torch.arange(count) % len(next(iter(sample.values())))
+    return {name: value[rows] for name, value in sample.items()}
 
 
 def lowest_cosine(one: np.ndarray, other: np.ndarray) -> float:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,8 @@ from headstart.data.dataset import Unlabelled
 from headstart.data.modality import modality
 from headstart.errors import DataError, ModelError, Unreadable
 from headstart.features.batches import Batching, batches
-from headstart.features.engine import BUILTIN, Choice, Engine, choose, pays
+from headstart.features.crew import crew, in_order
+from headstart.features.engine import BUILTIN, Choice, Engine, choose
 from headstart.features.store import Store, evict
 from headstart.sources.backbone import Backbone, Batch
 
@@ -78,6 +77,14 @@ class Extractor:
         low = {name: f"cosine {value:.4f}" for name, value in self._choice.refused.items()}
         return low | self._choice.failed
 
+    @property
+    def measured(self) -> dict[str, float]:
+        """Milliseconds an example of the engines that agreed and were timed; {} without rivals."""
+        seconds = self._choice.seconds if self._choice else {}
+        if len(seconds) < 2:
+            return {}
+        return {name: round(1000 * value, 3) for name, value in seconds.items()}
+
     def table(self, inputs: Unlabelled, *, progress: Progress = silent) -> FeatureTable:
         """Return the features of `inputs`.
 
@@ -107,15 +114,16 @@ class Extractor:
         self, inputs: Unlabelled, todo: np.ndarray, found: Store | None, progress: Progress
     ) -> tuple[Store, np.ndarray]:
         """Run what is missing; returns the store, and the rows that were run."""
-        choice = self._chosen(inputs, len(todo), found)
-        store = self._store(choice.name, choice.agreement)
-        todo = store.missing(inputs.digests)
-        if len(todo):
-            with progress(f"features of {self.backbone.card.id}", len(todo)) as advance:
-                for rows, features in self._features(inputs, todo, choice):
-                    store.append(inputs.digests[rows], features)
-                    advance(len(rows))
-            evict(root=self._root, keep=store.folder.name)
+        with crew() as pool:
+            choice = self._chosen(inputs, len(todo), found, pool)
+            store = self._store(choice.name, choice.agreement)
+            todo = store.missing(inputs.digests)
+            if len(todo):
+                with progress(f"features of {self.backbone.card.id}", len(todo)) as advance:
+                    for rows, features in self._features(inputs, todo, choice, pool):
+                        store.append(inputs.digests[rows], features)
+                        advance(len(rows))
+                evict(root=self._root, keep=store.folder.name)
         return store, todo
 
     def _check(self, inputs: Unlabelled) -> None:
@@ -161,7 +169,9 @@ class Extractor:
     def _engines(self) -> list[Engine]:
         return [engine for engine in BUILTIN if self._engine in (None, engine.name)]
 
-    def _chosen(self, inputs: Unlabelled, count: int, store: Store | None) -> Choice:
+    def _chosen(
+        self, inputs: Unlabelled, count: int, store: Store | None, pool: ThreadPoolExecutor
+    ) -> Choice:
         """Choose the engine for `count` examples; where some are in a store already, its engine."""
         if self._choice is None:
             rows = np.unique(np.linspace(0, len(inputs) - 1, SAMPLE).astype(np.int64))
@@ -170,9 +180,10 @@ class Extractor:
             known = self._found[0] if self._found else store.engine if store else self._engine
             if known is not None:
                 engines = [engine for engine in engines if engine.name == known]
+                self._choice = choose(self.backbone, sample, engines)
             else:
-                engines = [engine for engine in engines if pays(engine, count)]
-            self._choice = choose(self.backbone, sample, engines)
+                side = pool if machine().device == "cpu" else None
+                self._choice = choose(self.backbone, sample, engines, count=count, pool=side)
             self._found = (self._choice.name, self._choice.agreement)
             self._batching = Batching.of(self.backbone, sample)
         return self._choice
@@ -189,14 +200,13 @@ class Extractor:
         return self.backbone.preprocess(decoded)
 
     def _features(
-        self, inputs: Unlabelled, todo: np.ndarray, choice: Choice
+        self, inputs: Unlabelled, todo: np.ndarray, choice: Choice, pool: ThreadPoolExecutor
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield (rows, features) a shard, decoding ahead in threads."""
+        """Yield (rows, features) a shard."""
         rows_of_shard: list[np.ndarray] = []
         shard: list[np.ndarray] = []
         since = time.perf_counter()
-        for rows, batch in self._ahead(inputs, todo):
-            features = choice.run(batch)
+        for rows, features in self._run(inputs, todo, choice, pool):
             if not np.isfinite(features).all():
                 raise ModelError(
                     f"{self.backbone.card.id} gives NaN or infinite features, for instance for "
@@ -211,34 +221,17 @@ class Extractor:
         if shard:
             yield np.concatenate(rows_of_shard), np.concatenate(shard)
 
-    def _ahead(self, inputs: Unlabelled, todo: np.ndarray) -> Iterator[tuple[np.ndarray, Batch]]:
-        """Yield batches, decoded by as many threads as there are cores.
+    def _run(
+        self, inputs: Unlabelled, todo: np.ndarray, choice: Choice, pool: ThreadPoolExecutor
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (rows, features) a batch.
 
-        While OpenVINO or a GPU runs a batch, the next ones are decoded. Torch on a CPU ends each
-        layer in a barrier: there, decoding and running take turns, each on all cores.
+        On a CPU a worker takes a batch from files to features; beside another device the workers
+        decode, and this thread runs.
         """
-        cores = max(1, machine().cores)
         chunks = batches(inputs, todo, self._batching)
-        turns = machine().device == "cpu" and not str(self.engine).startswith("openvino")
-        waiting: deque[tuple[np.ndarray, Future[Batch]]] = deque()
-        with ThreadPoolExecutor(cores, thread_name_prefix="headstart-decode") as pool:
-
-            def decode(count: int) -> None:
-                for rows in islice(chunks, count):
-                    waiting.append((rows, pool.submit(self._batch, inputs, rows)))
-
-            try:
-                decode(cores)
-                while waiting:
-                    if turns:
-                        wait([future for _, future in waiting])
-                    rows, ready = waiting.popleft()
-                    batch = ready.result()
-                    if not turns:
-                        decode(1)
-                    yield rows, batch
-                    if not waiting:
-                        decode(cores)
-            finally:
-                for _, future in waiting:
-                    future.cancel()
+        if machine().device == "cpu":
+            yield from in_order(pool, lambda rows: choice.run(self._batch(inputs, rows)), chunks)
+        else:
+            for rows, batch in in_order(pool, lambda rows: self._batch(inputs, rows), chunks):
+                yield rows, choice.run(batch)

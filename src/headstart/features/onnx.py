@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,26 +22,16 @@ from headstart.features.traced import (
 )
 from headstart.sources.backbone import Backbone, Batch
 
-if TYPE_CHECKING:
-    from torch import nn
-
 OPSET = 17  # the newest that the exporter writes without conversions: layer norm is one operator
 OUTPUT = "features"
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxRuntime:
-    """ONNX Runtime on the CPU in float32; skipped where it is not installed, and for audio.
-
-    Exporting and opening take 1.1 s of one core more than torch's first batch, and an image of
-    MobileNetV2 takes 12 ms less than in torch's fp32: hence `pays_from`. Linear layers are no
-    faster in it (MiniLM 0.84 times torch's pace), so models made mostly of them stay with torch
-    unless `only_convolutions` is off.
-    """
+    """ONNX Runtime on the CPU in float32; skipped where it is not installed, and for audio."""
 
     name: str = "onnxruntime-fp32"
-    pays_from: int = 100
-    only_convolutions: bool = True
+    costs: float = 1.0
 
     def build(self, backbone: Backbone) -> Callable[[Batch], np.ndarray] | None:
         from importlib.util import find_spec
@@ -50,8 +39,6 @@ class OnnxRuntime:
         if machine().device != "cpu" or find_spec("onnxruntime") is None:
             return None
         if not traceable(backbone):
-            return None
-        if self.only_convolutions and not mostly_convolutions(backbone.module):
             return None
         made: list[Callable[[Batch], np.ndarray]] = []
 
@@ -63,16 +50,6 @@ class OnnxRuntime:
         return run
 
 
-def mostly_convolutions(module: nn.Module) -> bool:
-    """Whether convolutions hold more weights than linear layers do."""
-    from torch import nn
-
-    def held(kind: Any) -> int:
-        return sum(w.weight.numel() for w in module.modules() if isinstance(w, kind))
-
-    return held(nn.Conv2d) > held(nn.Linear)
-
-
 def _exported(backbone: Backbone, batch: Batch) -> Callable[[Batch], np.ndarray]:
     """Export with two examples of `batch`, check on a batch of another shape, return the run.
 
@@ -82,7 +59,7 @@ def _exported(backbone: Backbone, batch: Batch) -> Callable[[Batch], np.ndarray]
 
     graph = export(backbone, {name: value[:2] for name, value in batch.items()})
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = machine().cores
+    options.intra_op_num_threads = 1  # each worker runs a batch of its own (crew.py)
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     names = [given.name for given in session.get_inputs()]  # those that the graph has a use for

@@ -6,6 +6,7 @@ its use over the network and traces the model twice.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,14 +31,13 @@ CONVERTED = "__module.module."  # what the names of a traced module's operations
 class OpenVino:
     """OpenVINO on the CPU, in one precision; skipped where it is not installed.
 
-    Converting and compiling take about a second, what 300 images of the lightest usual network
-    take in eager bf16: hence `pays_from`. bf16 keeps the first layers over pixels in float32, as
+    bf16 keeps the first layers over pixels in float32, as
     the eager engine does, in a graph of their own.
     """
 
     name: str
     bf16: bool
-    pays_from: int = 300
+    costs: float = 1.3
 
     def build(self, backbone: Backbone) -> Callable[[Batch], np.ndarray] | None:
         from importlib.util import find_spec
@@ -70,21 +70,26 @@ def _compiled(backbone: Backbone, batch: Batch, *, bf16: bool) -> Callable[[Batc
     core = openvino.Core()
 
     def compiled(part: Any, precision: str) -> Any:
-        # One batch at a time on all cores: decoding overlaps, and streams would need memory each.
-        hints = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
-        return core.compile_model(part, "CPU", hints).create_infer_request()
+        # A stream for each worker (crew.py), on one core.
+        cores = max(1, machine().cores)
+        hints = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": cores,
+                 "INFERENCE_NUM_THREADS": cores}  # fmt: skip
+        return core.compile_model(part, "CPU", hints)
 
     stem = first_layers(backbone) if bf16 else ()
     parts = _cut(graph, stem[-1]) if stem else (graph,)
     precisions = ("f32", "bf16")[-len(parts) :] if bf16 else ("f32",)
-    requests = [compiled(part, hint) for part, hint in zip(parts, precisions, strict=True)]
+    models = [compiled(part, hint) for part, hint in zip(parts, precisions, strict=True)]
+    own = threading.local()
     picture = tuple(batch["pixel_values"].shape[1:]) if "pixel_values" in batch else None
 
     def run(batch: Batch) -> np.ndarray:
         if picture is not None and tuple(batch["pixel_values"].shape[1:]) != picture:
             return eagerly(backbone, batch)  # sizes of pictures may be constants of the graph
         values: Any = [np.ascontiguousarray(batch[name].numpy()) for name in names]
-        for request in requests:
+        if not hasattr(own, "requests"):  # a request serves one thread at a time
+            own.requests = [model.create_infer_request() for model in models]
+        for request in own.requests:
             values = [request.infer(values, share_inputs=True, share_outputs=True)[0]]
         return np.array(values[0], dtype=np.float32)
 
