@@ -28,7 +28,7 @@ from test_features_extract import slowly, texts
 
 pytest.importorskip("onnxruntime", reason="the extra onnx is absent")
 pytestmark = pytest.mark.usefixtures("one_core")
-ENGINE = OnnxRuntime(only_convolutions=False)
+ENGINE = OnnxRuntime()
 
 
 @pytest.mark.parametrize("kind", ["bert", "resnet", "vit"])
