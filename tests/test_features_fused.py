@@ -63,7 +63,9 @@ class Around(nn.Module):
     nn.Sigmoid(), nn.Tanh(), nn.GELU(), nn.GELU(approximate="tanh"), nn.LeakyReLU(0.2),
     nn.Hardtanh(-0.5, 0.7),
 ], ids=str)  # fmt: skip
-@pytest.mark.parametrize(("pad", "stride"), [((1, 1, 1, 1), 1), ((0, 1, 0, 1), 2), ((2, 0, 1, 2), 2)])
+@pytest.mark.parametrize(
+    ("pad", "stride"), [((1, 1, 1, 1), 1), ((0, 1, 0, 1), 2), ((2, 0, 1, 2), 2)]
+)
 def test_all_that_stands_around_a_convolution_is_joined_to_it(
     activation: nn.Module, pad: tuple[int, ...], stride: int
 ) -> None:

@@ -22,7 +22,11 @@ def keep_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28),
-                (M_ARENA_MAX, 1))  # fmt: skip  (arenas of other threads give memory back)
+    settings = (
+        (M_MMAP_MAX, 0),
+        (M_TRIM_THRESHOLD, 2**31 - 1),
+        (M_TOP_PAD, 2**28),
+        (M_ARENA_MAX, 1),
+    )  # fmt: skip  (arenas of other threads give memory back)
     done = [mallopt(option, value) == 1 for option, value in settings]  # all of them, always
     return all(done)

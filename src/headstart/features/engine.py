@@ -124,9 +124,7 @@ def choose(
 class _Trial:
     """What was found out about engines on one sample."""
 
-    def __init__(
-        self, backbone: Backbone, sample: Batch, pool: ThreadPoolExecutor | None
-    ) -> None:
+    def __init__(self, backbone: Backbone, sample: Batch, pool: ThreadPoolExecutor | None) -> None:
         plain = Eager("fp32", bf16=False).build(backbone)
         assert plain is not None
         self.backbone, self.sample, self.pool = backbone, sample, pool

@@ -168,7 +168,9 @@ class _Book:
 
         name = func._schema.name
         base = name.removeprefix("aten::")
-        writes = [a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments]
+        writes = [
+            a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments
+        ]
         plain = getattr(torch.ops.aten, base[:-1], None) if base.endswith("_") else None
         same = getattr(plain, func._overloadname, None)
         place = args[0].untyped_storage().data_ptr() if args else 0
