@@ -98,8 +98,8 @@ def anchored(text: str | None) -> str | None:
         tail = f"#{output}" if output else ""
         prefix = "onnx:" if text.startswith("onnx:") else ""
         return f"{prefix}{place.resolve()}{tail}" if place.exists() else text
-    prefix = "local:" if text.startswith("local:") else ""
-    path = Path(text.removeprefix("local:")).expanduser()
+    prefix = next((p for p in ("local:", "random:") if text.startswith(p)), "")
+    path = Path(text.removeprefix(prefix)).expanduser()
     return f"{prefix}{path.resolve()}" if path.exists() else text
 
 
