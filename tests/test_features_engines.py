@@ -18,8 +18,8 @@ import headstart.sources as sources
 from headstart.compute.machine import machine
 from headstart.data.dataset import Unlabelled
 from headstart.features import engine as engines
-from headstart.features.crew import crew, in_order
 from headstart.features.batches import COUNT, Batching, batches
+from headstart.features.crew import crew, in_order
 from headstart.features.eager import Eager, first_layers
 from headstart.features.engine import BUILTIN, choose, lowest_cosine, pays
 from headstart.features.extract import Extractor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +12,24 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from headstart.adapt.featurisers import Featuriser, featuriser_from
+from headstart.adapt.adapter import Adapter
+from headstart.adapt.featurisers import BackboneFeaturiser, Featuriser, featuriser_from
 from headstart.adapt.heads import Head, head_from
 from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import RunError
 
-FORMAT = 1
+FORMAT = 2  # 1: no adapter that the model needs
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapted:
-    """A model that answers: `scores` are probabilities (n, k), or predictions (n,)."""
+    """A model that answers: `scores` are probabilities (n, k), or predictions (n,).
+
+    `adapter`: kept beside the model. One that could be merged is there for the base model's other
+    users; one that could not is part of the model.
+    """
 
     name: str
     method: str
@@ -32,6 +37,7 @@ class Adapted:
     task: Task
     featuriser: Featuriser
     head: Head
+    adapter: Adapter | None = None
 
     def outputs(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
         """Return raw outputs (n, k) float64."""
@@ -53,6 +59,8 @@ class Adapted:
             settings = self.featuriser.save(partial)
             arrays = {name: np.ascontiguousarray(a) for name, a in self.head.arrays().items()}
             save_file(arrays, partial / "head.safetensors")
+            if self.adapter is not None:
+                self.adapter.save(partial / "adapter")
             about = self._about(settings)
             (partial / "model.json").write_text(
                 json.dumps(about, indent=2, ensure_ascii=False), "utf-8"
@@ -68,8 +76,9 @@ class Adapted:
             ) from error
 
     def _about(self, settings: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "format": FORMAT,
+        needed = self.adapter is not None and not self.adapter.merged
+        about: dict[str, Any] = {
+            "format": FORMAT if needed else 1,  # what older versions read rightly, they may read
             "name": self.name,
             "method": self.method,
             "modality": self.modality,
@@ -78,6 +87,9 @@ class Adapted:
             "features": {"kind": self.featuriser.kind, **settings},
             "head": {"kind": self.head.kind},
         }
+        if self.adapter is not None:
+            about["adapter"] = {"kind": self.adapter.kind, "merged": self.adapter.merged}
+        return about
 
 
 def load_adapted(folder: Path) -> Adapted:
@@ -100,6 +112,13 @@ def load_adapted(folder: Path) -> Adapted:
         features = about["features"]
         featuriser = featuriser_from(features["kind"], folder, features)
         task = Task.of(about["task"], tuple(about["labels"]))
+        adapter = None
+        if "adapter" in about:
+            adapter = Adapter.load(folder / "adapter", merged=bool(about["adapter"]["merged"]))
+            if not adapter.merged and isinstance(featuriser, BackboneFeaturiser):
+                featuriser = replace(featuriser, backbone=adapter.onto(featuriser.backbone))
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise RunError(f"The model in {folder} is damaged: {error}.") from error
-    return Adapted(about["name"], about["method"], about["modality"], task, featuriser, head)
+    return Adapted(
+        about["name"], about["method"], about["modality"], task, featuriser, head, adapter
+    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
+from headstart.adapt.loop import NORMS
+from headstart.adapt.rates import SHAPES
 from headstart.errors import UsageError
 from headstart.sources.backbone import Backbone
 
@@ -108,8 +110,22 @@ def checked_schedule(schedule: Sequence[Any], known: Sequence[str]) -> list[dict
             raise UsageError(f"{where} moves {absent[0]!r}; there are {', '.join(known)}.")
         if not 0 < float(entry.get("share", 0)) <= 1:
             raise UsageError(f"{where} needs a 'share' of the steps in (0, 1].")
+        check_entry(entry, where)
         found.append({"name": f"phase {number}"} | entry)
     names = [entry["name"] for entry in found]
     if len(set(names)) < len(names):
         raise UsageError("The schedule's phases need different names.")
     return found
+
+
+def check_entry(entry: dict[str, Any], where: str) -> None:
+    """Raise UsageError for values of a schedule's phase that cannot be."""
+    for part, rate in entry["rates"].items():
+        if isinstance(rate, bool) or not isinstance(rate, int | float) or not rate >= 0:
+            raise UsageError(f"{where}: the rate of {part!r} must be a number >= 0, got {rate!r}.")
+    for name, known in (("shape", SHAPES), ("norm", NORMS)):
+        if name in entry and entry[name] not in known:
+            raise UsageError(f"{where}: {name} must be one of {', '.join(known)}.")
+    warm_up = entry.get("warm_up", 0.0)
+    if isinstance(warm_up, bool) or not isinstance(warm_up, int | float) or not 0 <= warm_up <= 1:
+        raise UsageError(f"{where}: warm_up must be in [0, 1], got {warm_up!r}.")

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from headstart.adapt.depth import (
-    UNFREEZE,
     checked_schedule,
     moving_stages,
     rates_by_stage,
@@ -21,17 +20,20 @@ from headstart.adapt.depth import (
 )
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.folds import plan
-from headstart.adapt.gradient import Training, fit
+from headstart.adapt.gradient import Plan, RateTest, Training, fit
 from headstart.adapt.heads import Linear
 from headstart.adapt.loop import Norm, Phase
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import task_loss
 from headstart.adapt.parts import Part
 from headstart.adapt.probe import Probe
-from headstart.adapt.rates import SHAPES, Shape
+from headstart.adapt.rates import Shape
+from headstart.adapt.reshaping import Together
+from headstart.adapt.settings import check_settings, check_suits
 from headstart.adapt.targets import ScaledLinear, Targets
-from headstart.adapt.technique import Reshaped, Reshapes, Setting, Technique, written
+from headstart.adapt.technique import Reshapes, Setting, Technique
 from headstart.adapt.techniques import techniques
+from headstart.compute.layout import lay_out
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for
 from headstart.data.dataset import Dataset
@@ -98,7 +100,7 @@ class FineTune:
     trains = True
 
     def __post_init__(self) -> None:
-        _check(self)
+        check_settings(self)
 
     def adapt(self, context: Context) -> Trained:
         """Return the fine-tuned model. Raises ValueError without a backbone, ModelError for one
@@ -122,22 +124,18 @@ class FineTune:
 
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""
-        origin = source.backbone
+        origin, rows = source.backbone, context.training
         need_trainable(origin)
         backbone = running(origin, copy.deepcopy(origin.module).float())
+        lay_out(backbone.module)
         if not self.keep_dropout:
             _without_dropout(backbone.module)
         chosen = techniques(self.techniques)
-        rows, task = context.training, context.data.task
-        targets = Targets.of(context.data.targets, task, rows)
-        setting = Setting(task, backbone, targets.values[torch.from_numpy(rows)], context.seed)
-        reshaped = [t.reshape(backbone.module, setting) for t in chosen if isinstance(t, Reshapes)]
-        parts = {name: part for one in reshaped for name, part in one.parts.items()}
-        instead = tuple(name for one in reshaped if one.instead for name in one.parts)
-        facts = {name: value for one in reshaped for name, value in one.facts.items()}
-        if chosen:
-            facts["techniques"] = [written(technique) for technique in chosen]
-        head = self._head(context, source)
+        check_suits(chosen, backbone)
+        made = Together.of(chosen, backbone.module, self._setting(context, backbone))
+        backbone = made.fitting(backbone)
+        plan = partial(self.phases, backbone, context, instead=made.instead, parts=made.parts)
+        made.check(plan(10), backbone.module)
         batch = min(self.batch, max(2, len(rows)))
         if batch < self.batch:
             context.say(f"Batches have {batch} examples: there are no more to train on.")
@@ -145,21 +143,29 @@ class FineTune:
             name=self._title(source, chosen),
             method=self.name,
             backbone=backbone,
-            head=head,
-            plan=lambda steps: self.phases(backbone, context, steps, instead, parts),
+            head=self._head(context, source),
+            plan=plan,
+            test=self._test(backbone, context, made),
             epochs=self.epochs or habit_of(backbone).epochs,
             batch=-(-batch // self.accumulate),
             patience=self.patience,
             precision=precision_for(backbone.module),
             techniques=chosen,
-            parts=parts,
-            restored=partial(_restored, reshaped),
+            parts=made.parts,
+            restored=made.restored,
+            adapter=made.adapter,
             augment=self._augmentation(context),
             views=self.views,
             metric=self.metric,
             settings=repr(self),
-            facts=facts,
+            facts=made.facts,
         )
+
+    def _setting(self, context: Context, backbone: Backbone) -> Setting:
+        task, rows = context.data.task, context.training
+        targets = Targets.of(context.data.targets, task, rows).values[torch.from_numpy(rows)]
+        moving = tuple(moving_stages(backbone, self.depth))
+        return Setting(task, backbone, targets, context.seed, moving)
 
     def _title(self, source: BackboneFeaturiser, chosen: tuple[Technique, ...]) -> str:
         """Name the result: by what replaces fine-tuning, where something does."""
@@ -185,7 +191,7 @@ class FineTune:
         if instead:
             rates = dict.fromkeys(instead, self.adapter_rate) | {"head": self.head_rate}
             return (replace(base, name="adapters", steps=steps, rates=rates),)
-        rate = self.rate if isinstance(self.rate, float) else rate_for(backbone)
+        rate = rate_for(backbone) if self.rate in (None, "test") else float(self.rate or 0.0)
         rates = rates_by_stage(backbone, rate, self.decay)
         names = moving_stages(backbone, self.depth)
         if backbone.card.modality == "text" and self.depth == "all":
@@ -197,6 +203,19 @@ class FineTune:
             for title, _, own in found
         ]
         return _timed(phases, [share for _, share, _ in found], steps)
+
+    def _test(self, backbone: Backbone, context: Context, made: Together) -> RateTest | None:
+        """Return how a range test shall find the rate; None where it is given."""
+        if self.rate != "test" or self.schedule:
+            return None
+        if not made.instead and not moving_stages(backbone, self.depth):
+            raise UsageError('FineTune.rate="test" has nothing to test: the head alone moves.')
+
+        def plan(rate: float) -> Plan:
+            found = replace(self, adapter_rate=rate) if made.instead else replace(self, rate=rate)
+            return partial(found.phases, backbone, context, instead=made.instead, parts=made.parts)
+
+        return RateTest(plan, self.adapter_rate if made.instead else rate_for(backbone))
 
     def _augmentation(self, context: Context) -> Any:
         if not self.augment:
@@ -221,11 +240,6 @@ class FineTune:
         return head
 
 
-def _restored(reshaped: list[Reshaped], module: nn.Module) -> None:
-    for one in reversed(reshaped):
-        one.restored(module)
-
-
 def _without_dropout(module: nn.Module) -> None:
     for part in module.modules():
         if isinstance(part, nn.Dropout):
@@ -239,31 +253,6 @@ def _timed(phases: list[Phase], shares: list[float], steps: int) -> tuple[Phase,
     return tuple(
         replace(phase, steps=int(count)) for phase, count in zip(phases, counts, strict=True)
     )
-
-
-def _check(method: FineTune) -> None:
-    """Raise UsageError for settings that cannot be."""
-    positive = ("epochs", "batch", "accumulate", "head_rate", "adapter_rate", "decay")
-    for name in positive:
-        value = getattr(method, name)
-        if value is not None and not value > 0:
-            raise UsageError(f"FineTune.{name} must be > 0, got {value!r}.")
-    choices = {"shape": SHAPES, "metric": ("error", "loss"),
-               "norm": ("frozen", "trained", "recalibrated")}  # fmt: skip
-    for name, known in choices.items():
-        if getattr(method, name) not in known:
-            raise UsageError(
-                f"FineTune.{name} must be one of {', '.join(known)}, got {getattr(method, name)!r}."
-            )
-    if isinstance(method.rate, str) and method.rate != "test":
-        raise UsageError(f'FineTune.rate must be a number or "test", got {method.rate!r}.')
-    if method.unfreeze is not None and method.unfreeze not in UNFREEZE:
-        raise UsageError(
-            f"FineTune.unfreeze must be one of {', '.join(UNFREEZE)}, got {method.unfreeze!r}."
-        )
-    if method.views < 0 or method.patience < 0:
-        raise UsageError("FineTune.views and FineTune.patience must be >= 0.")
-    techniques(method.techniques)
 
 
 def scaled_head(features: object, outputs: int) -> ScaledLinear:

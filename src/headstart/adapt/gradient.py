@@ -7,39 +7,51 @@ the checkpoint; the result is an ordinary adapted model.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import send_to_device
 from torch import nn
 
 from headstart.adapt.adapted import Adapted
+from headstart.adapt.adapter import Adapter
 from headstart.adapt.boundary import Plain
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Augments, Feed
-from headstart.adapt.loop import Phase, model_of
+from headstart.adapt.loop import Loss, Phase, model_of
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import objective
 from headstart.adapt.pace import pace, threads_of
 from headstart.adapt.parts import Part, Parts
 from headstart.adapt.probe import temperature
 from headstart.adapt.progressing import Progressing
+from headstart.adapt.range_test import range_test
 from headstart.adapt.targets import ScaledLinear, Targets
 from headstart.adapt.technique import Blends, Follows, Setting, Technique
 from headstart.adapt.watch import Watch
 from headstart.compute.layout import lay_out
 from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, suited_attention
-from headstart.compute.randomness import seed_for
+from headstart.compute.randomness import rng_for, seed_for
 from headstart.compute.threads import threads
 from headstart.sources.backbone import Backbone, with_module
 
 ENOUGH_TO_CALIBRATE = 20  # validation examples
+TEST_SHARE = 0.2  # of the time that a range test may take
 TIME_SHARE = 0.85  # of the time that training steps may take; the rest is validation
 
 Plan = Callable[[int], tuple[Phase, ...]]  # phases for so many steps; their loss is set afterwards
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RateTest:
+    """A range test shall find the rate. `plan`: what is done at a rate; `usual`: one's guess."""
+
+    plan: Callable[[float], Plan]
+    usual: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,7 +59,8 @@ class Training:
     """What to train: a backbone whose module will change, a head, and a plan of phases.
 
     `parts`: names, beside the head and the stages, that phases may move. `restored` puts the
-    module back into its own architecture at the end. `augment` and `views`: see `Feed`.
+    module back into its own architecture at the end, after `adapter` took out what is kept beside
+    it. `augment` and `views`: see `Feed`. `test`: the plan waits for a range test.
     """
 
     name: str
@@ -62,6 +75,8 @@ class Training:
     techniques: Sequence[Technique] = ()
     parts: Mapping[str, Part] = field(default_factory=dict)
     restored: Callable[[nn.Module], None] = lambda module: None
+    adapter: Callable[[nn.Module], Adapter] | None = None
+    test: RateTest | None = None
     augment: Augments | None = None
     views: int = 0
     metric: str = "error"
@@ -75,7 +90,8 @@ def fit(training: Training, context: Context) -> Trained:
     A loss that diverges ends the training; the best checkpoint so far is kept and it is said.
     """
     start = time.perf_counter()
-    lay_out(training.backbone.module)
+    if not training.parts:  # what a technique put in keeps its own order: DoRA's needs it
+        lay_out(training.backbone.module)
     model = model_of(training.backbone, training.head).to(torch_device())
     targets = Targets.of(context.data.targets, context.data.task, context.training)
     feed = Feed(
@@ -95,9 +111,10 @@ def fit(training: Training, context: Context) -> Trained:
         feed.close()
     size = sum(p.numel() for p in model.parameters())
     moving = details.pop("moving")
-    training.restored(training.backbone.module)
     model.to("cpu")  # an adapted model is moved again by the engine that runs it
-    adapted, outputs, extra = _finished(training, context, watch, targets)
+    adapter = training.adapter(training.backbone.module) if training.adapter else None
+    training.restored(training.backbone.module)
+    adapted, outputs, extra = _finished(training, context, watch, targets, adapter)
     return Trained(
         adapted=adapted,
         rows=context.validation,
@@ -122,42 +139,85 @@ def _trained(
         count = saved["threads"] if saved else threads_of(
             training.backbone, feed, rows, training.batch
         )  # fmt: skip
+        plan, tested, spent = training.plan, None, 0.0
+        if training.test is not None:
+            begun = time.perf_counter()
+            tested = saved["tested"] if saved else _tested(
+                training, training.test, context, parts, model, feed, targets, setting, count
+            )  # fmt: skip
+            plan = training.test.plan(tested["rate"])
+            spent = 0.0 if saved else time.perf_counter() - begun
         steps = saved["steps"] if saved else _affordable(
-            training, context, parts, model, feed, count
+            training, plan, context.seconds - spent, context.training, parts, model, feed, count
         )  # fmt: skip
         with threads(count):
             loss = objective(training.techniques, model, setting, training.precision)
             for technique in training.techniques:
                 if isinstance(technique, Follows):
                     watch.follower = technique.follow(model)
-            ended = progressing.run(steps, count, loss)
+            made = {"steps": steps, "threads": count, "tested": tested}
+            ended = progressing.run(made, plan(steps), loss, spent)
             blends = [t for t in training.techniques if isinstance(t, Blends)]
             blended = watch.blended(model, blends)
-    return progressing.facts(ended, count) | blended
+    facts = progressing.facts(ended, count) | blended
+    return facts | ({"range_test": tested} if tested else {})
+
+
+def _tested(
+    training: Training, test: RateTest, context: Context, parts: Parts, model: nn.ModuleDict,
+    feed: Feed, targets: Targets, setting: Setting, count: int,
+) -> dict[str, Any]:  # fmt: skip
+    """Return what a range test over the training examples finds."""
+
+    def batches() -> Iterator[tuple[Any, torch.Tensor]]:
+        epoch = 0
+        while True:
+            rng = rng_for(context.seed, f"range test/{training.name}/{epoch}")
+            for rows in feed.epoch(feed.seen(context.training, epoch), training.batch, rng=rng):
+                own = torch.from_numpy(rows % len(context.data))
+                yield send_to_device((feed.batch(rows), targets.values[own]), torch_device())
+            epoch += 1
+
+    def loss_of(twin: nn.ModuleDict, backbone: Backbone) -> Loss:
+        own = replace(setting, backbone=backbone)
+        return objective(training.techniques, twin, own, training.precision)
+
+    with threads(count):
+        found = range_test(
+            model, parts, test.plan(test.usual)(2)[-1], training.backbone, loss_of, batches,
+            usual=test.usual, seconds=TEST_SHARE * context.seconds,
+            seed=seed_for(context.seed, f"range test/{training.name}"),
+        )  # fmt: skip
+    context.say(f"{training.name}: learning rate {found.rate:.1e}, {found.reason}.")
+    return found.facts()
 
 
 def _affordable(
-    training: Training, context: Context, parts: Parts, model: nn.ModuleDict, feed: Feed,
-    count: int,
+    training: Training, plan: Plan, seconds: float, rows: np.ndarray, parts: Parts,
+    model: nn.ModuleDict, feed: Feed, count: int,
 ) -> int:  # fmt: skip
     """Return how many steps there are: those of all epochs, or what the time allows."""
-    wanted = training.epochs * feed.steps(len(context.training), training.batch)
-    last = training.plan(wanted)[-1]
+    wanted = training.epochs * feed.steps(len(rows), training.batch)
+    last = plan(wanted)[-1]
     wanted = -(-wanted // last.accumulate)
-    seconds = pace(
-        training.backbone, parts, model, feed, context.training, last.rates, training.batch,
+    each = pace(
+        training.backbone, parts, model, feed, rows, last.rates, training.batch,
         training.precision, count,
     )  # fmt: skip
-    affordable = int(TIME_SHARE * context.seconds / (seconds * last.accumulate))
+    affordable = int(TIME_SHARE * seconds / (each * last.accumulate))
     return max(2, min(wanted, affordable))
 
 
 def _finished(
-    training: Training, context: Context, watch: Watch, targets: Targets
+    training: Training, context: Context, watch: Watch, targets: Targets, adapter: Adapter | None
 ) -> tuple[Adapted, np.ndarray, dict[str, Any]]:
     task = context.data.task
     head = training.head.merged(targets.scale, targets.centre)
-    outputs, extra = watch.outputs, {}
+    outputs, extra = watch.outputs, dict[str, Any]()
+    if adapter is not None:
+        state = training.backbone.module.state_dict().values()
+        extra["adapter_bytes"] = adapter.size
+        extra["model_bytes"] = sum(value.numel() * value.element_size() for value in state)
     if task.name != "regression" and len(outputs) >= ENOUGH_TO_CALIBRATE:
         t = temperature(outputs, context.data.targets[context.validation], task)
         head, outputs = head.sharpened(1 / t), outputs / t
@@ -165,8 +225,9 @@ def _finished(
     backbone = with_module(training.backbone, training.backbone.module)
     featuriser = BackboneFeaturiser(backbone, unchanged=False)
     adapted = Adapted(
-        training.name, training.method, context.data.inputs.modality, task, featuriser, head
-    )
+        training.name, training.method, context.data.inputs.modality, task, featuriser, head,
+        adapter,
+    )  # fmt: skip
     return adapted, outputs, extra
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from headstart.adapt.rates import BETAS, Shape, momentum, share
 
 Loss = Callable[[nn.ModuleDict, Any, Tensor, float], Tensor]
 Norm = Literal["frozen", "trained", "recalibrated"]
+NORMS: tuple[str, ...] = get_args(Norm)
 NO_DECAY = 1  # dimensions: biases and norms are vectors, and are not decayed
 MOMENTUM = 0.1  # of batch norm: torch's own
 FORGETS = 0.5  # momentum above this keeps nothing: TensorFlow's decay, taken for torch's momentum
@@ -176,7 +177,7 @@ def _groups(model: nn.ModuleDict, parts: Parts, phase: Phase) -> list[dict[str, 
             for parameter in chosen:
                 parameter.requires_grad_(True)
             if chosen:
-                decay = phase.weight_decay if decayed else 0.0
+                decay = phase.weight_decay if decayed and parts.decays(part) else 0.0
                 groups.append({"params": chosen, "peak": rate, "weight_decay": decay})
     return groups
 

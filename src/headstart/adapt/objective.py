@@ -32,9 +32,9 @@ def objective(
 ) -> Loss:
     """Return the loss that `techniques` make of the task's own; `model` is at its start."""
     criterion: Criterion = setting.task.kind.losses
-    for technique in techniques:
-        if isinstance(technique, ShapesLoss):
-            criterion = technique.criterion(criterion, setting)
+    shaping = [technique for technique in techniques if isinstance(technique, ShapesLoss)]
+    for technique in sorted(shaping, key=lambda one: bool(getattr(one, "last", False))):
+        criterion = technique.criterion(criterion, setting)
     mixers = [technique for technique in techniques if isinstance(technique, Mixes)]
     plain = _loss(setting.backbone, precision, criterion, mixers)
     penalties = [t.penalty(model, setting) for t in techniques if isinstance(t, Penalises)]

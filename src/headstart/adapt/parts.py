@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch import nn
 
+from headstart.adapt.boundary import first_stage
 from headstart.errors import UsageError
 from headstart.sources.backbone import Backbone
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Names of parameters, and of the modules that train with them (dropout, batch norm)."""
+    """Names of parameters, and of the modules that train with them (dropout, batch norm).
+
+    `decay`: whether weight decay may pull them towards zero.
+    """
 
     parameters: tuple[str, ...]
     modules: tuple[str, ...] = ()
+    decay: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +34,13 @@ class Parts:
     def of(cls, model: nn.ModuleDict, backbone: Backbone, more: Mapping[str, Part] = {}) -> Parts:
         """Return the head, every stage, and `more` (whose names lack the "backbone." in front)."""
         stages = {stage.name: Part(stage.parameters, stage.modules) for stage in backbone.stages}
+        there = {name for name, _ in model["backbone"].named_parameters()}
         named = {
-            name: Part(_inside("backbone", part.parameters), _inside("backbone", part.modules))
+            name: Part(
+                _inside("backbone", [_now(own, there) for own in part.parameters]),
+                _inside("backbone", part.modules),
+                part.decay,
+            )
             for name, part in (stages | dict(more)).items()
         }
         head = tuple(f"head.{name}" for name, _ in model["head"].named_parameters())
@@ -42,11 +52,30 @@ class Parts:
     def modules(self, part: str) -> tuple[str, ...]:
         return self._found(part).modules
 
+    def decays(self, part: str) -> bool:
+        return self._found(part).decay
+
     def _found(self, part: str) -> Part:
         if part not in self.found:
             raise UsageError(f"The model has no part {part!r}; there are {', '.join(self.found)}.")
         return self.found[part]
 
 
-def _inside(owner: str, names: tuple[str, ...]) -> tuple[str, ...]:
+def moving_modules(backbone: Backbone, parameters: Sequence[str]) -> tuple[str, ...]:
+    """Return the modules that train where these parameters move: of all stages from theirs on.
+
+    As if the stages themselves moved: their dropout is on, their batch norm follows the phase.
+    """
+    stages = backbone.stages[first_stage(backbone, parameters) :]
+    return tuple(name for stage in stages for name in stage.modules)
+
+
+def _now(name: str, there: set[str]) -> str:
+    """Return what a parameter is called beside an adapter, which wraps its layer."""
+    owner, _, last = name.rpartition(".")
+    wrapped = f"{owner}.base_layer.{last}"
+    return wrapped if name not in there and wrapped in there else name
+
+
+def _inside(owner: str, names: Iterable[str]) -> tuple[str, ...]:
     return tuple(f"{owner}.{name}" for name in names)

@@ -15,7 +15,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from headstart.adapt.boundary import Source, source_for
+from headstart.adapt.boundary import Plain, Source, source_for
 from headstart.adapt.checkpoint import Checkpoints, Saved
 from headstart.adapt.feed import Feed
 from headstart.adapt.loop import Diverged, Loss, Phase, Start, Step, train
@@ -23,6 +23,7 @@ from headstart.adapt.method import Context
 from headstart.adapt.parts import Parts
 from headstart.adapt.recalibrate import recalibrate
 from headstart.adapt.targets import Targets
+from headstart.adapt.technique import Mixes
 from headstart.adapt.watch import Watch
 from headstart.compute.machine import torch_device
 from headstart.compute.randomness import rng_for, seed_for
@@ -73,11 +74,13 @@ class Progressing:
             mixed.update(np.ascontiguousarray(array).tobytes())
         return mixed.hexdigest()
 
-    def run(self, steps: int, threads: int, loss: Loss) -> str:
-        """Train; returns how it ended."""
+    def run(
+        self, plan: dict[str, Any], phases: tuple[Phase, ...], loss: Loss, spent: float = 0.0
+    ) -> str:
+        """Train; returns how it ended. `plan` is kept for a resume; `spent` seconds are gone."""
         training, context, watch = self._training, self._context, self._watch
-        self._plan = {"steps": steps, "threads": threads}
-        self._phases = tuple(replace(p, loss=loss) for p in training.plan(steps))
+        self._plan, self._spent = plan, spent
+        self._phases = tuple(replace(p, loss=loss) for p in phases)
         start = self._resumed()
         total = sum(phase.steps for phase in self._phases)
         if start is None:
@@ -119,12 +122,18 @@ class Progressing:
 
     def _validate(self, step: Step) -> None:
         phase = next(p for p in self._phases if p.name == step.phase)
-        if phase.norm == "recalibrated":
-            recalibrate(
-                self._model, self._parts, phase, self._watch.source, self._feed.seen(self._rows, 0),
-                self._training.batch, self._training.backbone, self._training.precision,
-            )  # fmt: skip
-        self._watch.validate(self._model, step.number, float(np.mean(self._recent or [np.nan])))
+
+        def prepare() -> None:
+            if phase.norm == "recalibrated":
+                recalibrate(
+                    self._model, self._parts, phase, self._watch.source,
+                    self._feed.seen(self._rows, 0), self._training.batch, self._training.backbone,
+                    self._training.precision,
+                )  # fmt: skip
+
+        prepare()  # for the weights that go on; once more for their average, if that is kept
+        loss = float(np.mean(self._recent or [np.nan]))
+        self._watch.validate(self._model, step.number, loss, prepare)
         self._recent = []
 
     def _batches(self, at: int, used: int) -> Iterator[tuple[Any, Tensor]]:
@@ -132,18 +141,9 @@ class Progressing:
 
         The order is a function of seed, phase and epoch alone, so that it can be taken up anywhere.
         """
-        phase, feed = self._phases[at], self._feed
-        names = [name for part in phase.rates for name in self._parts.parameters(part)]
-        moving = [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]
-        self._moving = sum(dict(self._model.named_parameters())[name].numel() for name in names)
-        seen = feed.every_view(self._rows)
-        rows = np.concatenate([seen, self._context.validation]) if len(seen) else seen
-        source, about = source_for(
-            feed, self._training.backbone, moving, rows,
-            lambda stage: self._context.progress(f"frozen part before {stage}", len(rows)),
-        )  # fmt: skip
-        self._watch.source = source
-        self._boundaries.update({phase.name: about} if about else {})
+        phase = self._phases[at]
+        self._moving = self._moved(at)
+        self._watch.source = source = self._source(phase)
         return self._endless(phase, source, *divmod(used, self._an_epoch))
 
     def _endless(
@@ -159,6 +159,30 @@ class Progressing:
                 pair = source.batch(batch), self._targets.values[own]
                 yield send_to_device(pair, torch_device())
             epoch, skipped = epoch + 1, 0
+
+    def _moved(self, at: int) -> int:
+        """Return how many parameters have moved up to phase `at`, itself included."""
+        names = {
+            name for phase in self._phases[: at + 1] for part in phase.rates
+            for name in self._parts.parameters(part)
+        }  # fmt: skip
+        sizes = dict(self._model.named_parameters())
+        return sum(sizes[name].numel() for name in names)
+
+    def _source(self, phase: Phase) -> Source:
+        """Return where batches come from: from the first block that moves on, where that goes."""
+        feed, seen = self._feed, self._feed.every_view(self._rows)
+        if any(t.whole for t in self._training.techniques if isinstance(t, Mixes)):
+            return Plain(feed)
+        names = [name for part in phase.rates for name in self._parts.parameters(part)]
+        moving = [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]
+        rows = np.concatenate([seen, self._context.validation]) if len(seen) else seen
+        source, about = source_for(
+            feed, self._training.backbone, moving, rows,
+            lambda stage: self._context.progress(f"frozen part before {stage}", len(rows)),
+        )  # fmt: skip
+        self._boundaries.update({phase.name: about} if about else {})
+        return source
 
     def _save(self, step: Step, spent: float) -> None:
         assert self._checkpoints is not None

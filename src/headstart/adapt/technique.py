@@ -9,10 +9,11 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from headstart.adapt.adapter import Adapter
 from headstart.adapt.parts import Part
 from headstart.data.task import Task
 from headstart.errors import UsageError
@@ -24,12 +25,20 @@ Mixed = tuple[Any, tuple[tuple[Tensor, float | Tensor], ...]]  # inputs, (target
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Setting:
-    """What a technique may look at: training targets only, as the loss takes them."""
+    """What a technique may look at: training targets only, as the loss takes them.
+
+    `moving`: names of the stages that may move; None for all.
+    """
 
     task: Task
     backbone: Backbone
     targets: Tensor  # of the training rows
     seed: int
+    moving: tuple[str, ...] | None = None
+
+    def may_move(self, stage: str) -> bool:
+        """Whether a technique may change anything in that stage."""
+        return self.moving is None or stage in self.moving
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,12 +46,16 @@ class Reshaped:
     """What became of a backbone's module.
 
     `parts`: new names for a phase's rates. `instead`: whether these move in place of the stages.
-    `restored` puts the module back into its own architecture, once it is trained.
+    `restored` puts the module back into its own architecture, once it is trained. `adapter` takes
+    out, before that, what is to be kept beside the model. `tokens`: places in front of a text that
+    are used up.
     """
 
     parts: Mapping[str, Part] = field(default_factory=dict)
     instead: bool = False
     restored: Callable[[nn.Module], None] = lambda module: None
+    adapter: Callable[[nn.Module], Adapter] | None = None
+    tokens: int = 0
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,14 +76,21 @@ class Reshapes(Protocol):
 
 @runtime_checkable
 class ShapesLoss(Protocol):
-    """Changes the loss of an example."""
+    """Changes the loss of an example. `last`, where it has it and it is true: after all others."""
 
     def criterion(self, inner: Criterion, setting: Setting) -> Criterion: ...
 
 
 @runtime_checkable
 class Mixes(Protocol):
-    """Mixes the examples of a batch. Draws from torch's generator, which the loop has seeded."""
+    """Mixes the examples of a batch. Draws from torch's generator, which the loop has seeded.
+
+    `modalities` whose examples can be mixed; `whole`: only before the model, so that no frozen
+    front may be run before.
+    """
+
+    modalities: ClassVar[tuple[str, ...]]
+    whole: ClassVar[bool]
 
     def mix(self, inputs: Any, targets: Tensor) -> Mixed: ...
 
@@ -110,8 +130,11 @@ class Blends(Protocol):
 
     def blend(
         self, states: list[dict[str, Tensor]], key: Callable[[dict[str, Tensor]], tuple[float, ...]]
-    ) -> dict[str, Tensor]:
-        """Return the state to hand over. `states`: the best first; `key`: smaller is better."""
+    ) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+        """Return the state to hand over, and which of `states` it is made of.
+
+        `states`: the best first; `key`: smaller is better.
+        """
 
 
 FORMS = (Reshapes, ShapesLoss, Mixes, Penalises, Follows, Blends)

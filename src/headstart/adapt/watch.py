@@ -55,17 +55,26 @@ class Watch:
         """Return the seconds since the examples were ready."""
         return round(time.perf_counter() - self.started, 3)
 
-    def validate(self, model: nn.ModuleDict, step: int, loss: float) -> None:
-        """Measure the model as it is on validation rows; keep its state if it is the best."""
+    def validate(
+        self, model: nn.ModuleDict, step: int, loss: float,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Measure the model as it is on validation rows; keep its state if it is the best.
+
+        Where weights are followed, these are what is measured and kept, after `prepare`.
+        """
+        with self._averaged(model, prepare):
+            self._measure(model, step, loss)
+
+    def _measure(self, model: nn.ModuleDict, step: int, loss: float) -> None:
         rows = self._context.validation
         entry: dict[str, float] = {"step": float(step)} | ({} if np.isnan(loss) else {"loss": loss})
         if not len(rows):  # nothing to choose by: the last state is the best there is
-            self.best = [((0.0,), step, self._weights(model))]
+            self.best = [((0.0,), step, _weights(model))]
             if step:
                 self.curve.append(entry)
             return
-        with self._averaged(model):
-            outputs = self.predict(model, rows)
+        outputs = self.predict(model, rows)
         key = held_key(outputs, self._context.data.targets[rows], self._context.data.task)
         entry |= {"validation": key[1], "seconds": self.clock()}
         if self._context.data.task.name == "classification":
@@ -82,22 +91,19 @@ class Watch:
         else:
             self.waited += 1
         if better or len(self.best) < self._keep or key < self.best[-1][0]:
-            self.best.append((key, step, self._weights(model)))
+            self.best.append((key, step, _weights(model)))
             self.best = sorted(self.best, key=lambda kept: (kept[0], kept[1]))[: self._keep]
 
-    def _weights(self, model: nn.ModuleDict) -> State:
-        state = self.follower.weights() if self.follower else model.state_dict()
-        return {name: value.detach().clone() for name, value in state.items()}
-
     @contextmanager
-    def _averaged(self, model: nn.ModuleDict) -> Iterator[None]:
+    def _averaged(self, model: nn.ModuleDict, prepare: Callable[[], None]) -> Iterator[None]:
         """Put the followed weights into the model for a while."""
         if self.follower is None:
             yield
             return
-        before = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        before = _weights(model)
         model.load_state_dict(self.follower.weights())
         try:
+            prepare()
             yield
         finally:
             model.load_state_dict(before)
@@ -108,22 +114,23 @@ class Watch:
         rows = self._context.validation
         if not blends or not len(rows) or len(self.best) < 2:
             return {}
-        measured: dict[int, np.ndarray] = {}
+        outputs = self.outputs
 
         def key(state: State) -> tuple[float, ...]:
+            nonlocal outputs
             model.load_state_dict(state)
-            measured[id(state)] = self.predict(model, rows)
+            outputs = self.predict(model, rows)
             targets, task = self._context.data.targets[rows], self._context.data.task
-            found = held_key(measured[id(state)], targets, task)
+            found = held_key(outputs, targets, task)
             return found if self._metric == "error" else found[1:]
 
-        blended = blends[0].blend([state for _, _, state in self.best], key)
+        blended, taken = blends[0].blend([state for _, _, state in self.best], key)
         reached = key(blended)
-        if reached > self.best[0][0]:
+        if len(taken) < 2 or reached > self.best[0][0]:
             model.load_state_dict(self.best[0][2])
             return {"blended": "no better than the best checkpoint"}
-        self.outputs = measured[id(blended)]
-        return {"blended": [step for _, step, _ in self.best]}
+        self.outputs = outputs
+        return {"blended": [self.best[at][1] for at in taken]}
 
     def predict(self, model: nn.ModuleDict, rows: np.ndarray) -> np.ndarray:
         """Return raw outputs (m, k) of the clean examples at `rows`, in the targets' units."""
@@ -139,6 +146,10 @@ class Watch:
         outputs = np.empty((len(rows), self._context.data.task.outputs))
         outputs[np.searchsorted(rows, order)] = np.concatenate(parts)
         return outputs * self._targets.scale + self._targets.centre
+
+
+def _weights(model: nn.ModuleDict) -> State:
+    return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
 def held_key(outputs: np.ndarray, targets: np.ndarray, task: Task) -> tuple[float, float]:

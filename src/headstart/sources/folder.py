@@ -117,10 +117,13 @@ class TransformersBackbone:
                     _copy(path, self.origin, folder)
 
     def _state(self) -> dict[str, Tensor]:
-        """Return the tensors of `whole`, those of `module` (which may be a copy) put in."""
+        """Return the tensors of `whole`, those of `module` (which may be a copy) put in.
+
+        What the architecture has no place for is saved by whoever added it to the module.
+        """
         prefix = f"{self.inside}." if self.inside else ""
         now = {prefix + name: value for name, value in self.module.state_dict().items()}
-        return {**self.whole.state_dict(), **now}
+        return {name: now.get(name, value) for name, value in self.whole.state_dict().items()}
 
 
 def open_folder(

@@ -12,9 +12,11 @@ from headstart.adapt.technique import Criterion, Setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassWeights:
-    """Weigh an example by (n / (k * count of its class)) ** power; multi-label: positives alike.
+    """Weigh an example by (n / (k * count of its class)) ** power (King and Zeng, 2001).
 
-    `power` in (0, 1]: 1 makes all classes count the same (King and Zeng, 2001), 0.5 is half way.
+    `power` in (0, 1]: 1 makes all classes count the same, 0.5 is half way. The mean weight is 1.
+    Multi-label: so for each label by itself, whose two classes are "has it" and "has it not".
+    Regression is left as it is.
     """
 
     power: float = 1.0
@@ -29,7 +31,7 @@ class ClassWeights:
         if counts is None:
             return inner
         if setting.task.name == "multi-label":
-            return _positives(inner, counts, len(setting.targets), self.power)
+            return _each_label(inner, counts, len(setting.targets), self.power)
         weights = (counts.sum() / (counts.clamp_min(1) * (counts > 0).sum())) ** self.power
         weights = weights / ((weights * counts).sum() / counts.sum())  # the mean loss stays
 
@@ -39,14 +41,21 @@ class ClassWeights:
         return criterion
 
 
-def _positives(inner: Criterion, counts: Tensor, total: int, power: float) -> Criterion:
-    """Weigh each example by the mean weight of its positive labels; 1 where it has none."""
-    weights = ((total / counts.clamp_min(1)) / (total / counts.clamp_min(1)).min()) ** power
+def _each_label(inner: Criterion, counts: Tensor, total: int, power: float) -> Criterion:
+    """Weigh the two answers of every label; what is between them (smoothed) in proportion."""
+    on = (total / (2 * counts.clamp(1, max(1, total - 1)))) ** power
+    off = (total / (2 * (total - counts).clamp(1, max(1, total - 1)))) ** power
+    mean = (on * counts + off * (total - counts)) / total
+    on, off = on / mean, off / mean
 
     def criterion(outputs: Tensor, targets: Tensor) -> Tensor:
-        on = (targets > 0).to(outputs.dtype)
-        mean = (on * weights.to(outputs.device)).sum(dim=1) / on.sum(dim=1).clamp_min(1)
-        return inner(outputs, targets) * torch.where(on.sum(dim=1) > 0, mean, 1.0)
+        shares = targets.to(outputs.dtype)
+        columns = outputs.reshape(-1, 1)  # each answer by itself: (n * k, 1)
+        yes = inner(columns, torch.ones_like(columns)).view_as(outputs)
+        no = inner(columns, torch.zeros_like(columns)).view_as(outputs)
+        device = outputs.device
+        each = shares * on.to(device) * yes + (1 - shares) * off.to(device) * no
+        return each.mean(dim=1)
 
     return criterion
 
@@ -60,9 +69,10 @@ class LogitAdjustment:
 
     tau: float = 1.0
     name = "logit-adjustment"
+    last = True  # it shifts the outputs that all others must see
 
     def __post_init__(self) -> None:
-        if self.tau <= 0:
+        if not self.tau > 0:
             raise ValueError(f"tau must be > 0, got {self.tau}.")
 
     def criterion(self, inner: Criterion, setting: Setting) -> Criterion:

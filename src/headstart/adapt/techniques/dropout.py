@@ -1,4 +1,4 @@
-"""Noise inside the model: dropout before the head and inside, and residual branches left out."""
+"""Noise inside the model: dropout, and residual branches left out."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from torch import nn
 from headstart.adapt.technique import Reshaped, Setting
 from headstart.errors import UsageError
 
+FUNCTIONAL = ("dropout", "attention_dropout", "activation_dropout", "hidden_dropout")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dropout:
     """Set the probability of all dropout that the backbone has (Srivastava et al., JMLR 2014).
 
-    `p` in [0, 1). Raises UsageError for a backbone that has no dropout.
+    `p` in [0, 1): of its layers, and of what a module of the transformers kind passes to a function
+    (its attributes in FUNCTIONAL). Adapters keep their own. Raises UsageError for a backbone that
+    has none.
     """
 
     p: float = 0.1
@@ -26,23 +30,32 @@ class Dropout:
             raise ValueError(f"p must be in [0, 1), got {self.p}.")
 
     def reshape(self, module: nn.Module, setting: Setting) -> Reshaped:
-        layers = [part for part in module.modules() if isinstance(part, nn.Dropout)]
-        if not layers:
+        layers = [
+            part for name, part in module.named_modules()
+            if isinstance(part, nn.Dropout) and ".lora_dropout." not in f".{name}."
+        ]  # fmt: skip
+        asked = [
+            (part, name) for part in module.modules() for name in FUNCTIONAL
+            if isinstance(part.__dict__.get(name), float)
+        ]  # fmt: skip
+        if not layers and not asked:
             raise UsageError(
                 f"{setting.backbone.card.id} has no dropout to set; leave 'dropout' out, or take "
                 "'mixup', 'smoothing' or an augmentation against overfitting."
             )
         for layer in layers:
             layer.p = self.p
-        return Reshaped(facts={"dropout_layers": len(layers)})
+        for part, name in asked:
+            setattr(part, name, self.p)
+        return Reshaped(facts={"dropout_layers": len(layers) + len(asked)})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DropPath:
-    """Stochastic depth, rising linearly over the blocks to `p` (Huang et al., ECCV 2016).
+    """Stochastic depth, rising linearly over its places to `p` (Huang et al., ECCV 2016).
 
-    For backbones that have it (ConvNeXt, Swin, BEiT, …), found by the names of their layers. Raises
-    UsageError for others.
+    For backbones that have such places (ConvNeXt, Swin, BEiT, …), found by the names of their
+    layers; they are taken away again after training. Raises UsageError for others.
     """
 
     p: float = 0.1
@@ -53,9 +66,10 @@ class DropPath:
             raise ValueError(f"p must be in [0, 1), got {self.p}.")
 
     def reshape(self, module: nn.Module, setting: Setting) -> Reshaped:
-        layers = [name for name, part in module.named_modules() if "droppath" in _kind(part)]
-        places = [name for name, part in module.named_modules() if _waits_for_path(name, part)]
-        names = layers or places
+        names = [
+            name for name, part in module.named_modules()
+            if "droppath" in type(part).__name__.lower() or _waits_for_path(name, part)
+        ]  # fmt: skip
         if not names:
             raise UsageError(
                 f"{setting.backbone.card.id} has no stochastic depth; leave 'drop-path' out, or "
@@ -64,11 +78,15 @@ class DropPath:
         for at, name in enumerate(names):
             share = self.p * (at / (len(names) - 1) if len(names) > 1 else 1.0)
             _set(module, name, share)
-        return Reshaped(facts={"drop_path_layers": len(names)})
+        return Reshaped(restored=_emptied, facts={"drop_path_layers": len(names)})
 
 
-def _kind(part: nn.Module) -> str:
-    return type(part).__name__.lower()
+def _emptied(module: nn.Module) -> None:
+    """Put the Identity back where a Path was put."""
+    for name, part in list(module.named_modules()):
+        if isinstance(part, Path):
+            parent, _, last = name.rpartition(".")
+            setattr(module.get_submodule(parent), last, nn.Identity())
 
 
 def _waits_for_path(name: str, part: nn.Module) -> bool:

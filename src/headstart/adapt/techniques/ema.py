@@ -52,4 +52,6 @@ class Averaged:
         return self._mean
 
     def resume(self, state: dict[str, Tensor]) -> None:
-        self._mean = {name: value.clone() for name, value in state.items()}
+        self._mean = {
+            name: value.to(self._mean[name].device).clone() for name, value in state.items()
+        }

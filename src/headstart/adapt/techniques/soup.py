@@ -25,22 +25,27 @@ class Soup:
 
     def blend(
         self, states: list[dict[str, Tensor]], key: Callable[[dict[str, Tensor]], tuple[float, ...]]
-    ) -> dict[str, Tensor]:
-        taken, best = states[:1], states[0]
+    ) -> tuple[dict[str, Tensor], tuple[int, ...]]:
+        taken, best = [0], states[0]
         lowest = key(best)
-        for state in states[1:]:
-            mixed = mean([*taken, state])
+        for at in range(1, len(states)):
+            mixed = mean([states[one] for one in (*taken, at)])
             found = key(mixed)
             if found <= lowest:
-                taken, best, lowest = [*taken, state], mixed, found
-        return best
+                taken, best, lowest = [*taken, at], mixed, found
+        return best, tuple(taken)
 
 
 def mean(states: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean of states with equal names; whole numbers come from the first."""
-    return {
-        name: torch.stack([state[name] for state in states]).mean(dim=0)
-        if value.is_floating_point()
-        else value
-        for name, value in states[0].items()
-    }
+    """Return the mean of states with equal names; whole numbers come from the first.
+
+    What is equal in all of them stays so to the bit: the sum of three equal numbers is rounded.
+    """
+    return {name: _mean([state[name] for state in states]) for name in states[0]}
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    first = values[0]
+    if not first.is_floating_point() or all(torch.equal(first, value) for value in values[1:]):
+        return first
+    return torch.stack(values).mean(dim=0)

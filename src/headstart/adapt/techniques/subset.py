@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from headstart.adapt.parts import Part
+from headstart.adapt.parts import Part, moving_modules
 from headstart.adapt.technique import Reshaped, Setting
 from headstart.errors import UsageError
 
@@ -41,8 +41,12 @@ def _of_norms(module: nn.Module) -> Iterator[str]:
 
 
 def _only(name: str, parameters: list[str], setting: Setting) -> Reshaped:
+    stages = [stage for stage in setting.backbone.stages if setting.may_move(stage.name)]
+    inside = {parameter for stage in stages for parameter in stage.parameters}
+    parameters = [one for one in parameters if one.replace(".base_layer.", ".") in inside]
     if not parameters:
         raise UsageError(
             f"{setting.backbone.card.id} has no parameters that {name!r} could train; leave it out."
         )
-    return Reshaped(parts={name: Part(tuple(parameters))}, instead=True)
+    modules = moving_modules(setting.backbone, parameters)
+    return Reshaped(parts={name: Part(tuple(parameters), modules)}, instead=True)
