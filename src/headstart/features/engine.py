@@ -30,8 +30,8 @@ LIMIT = 0.1  # seconds that timing an engine may take, a single round aside
 Run = Callable[[Batch], np.ndarray]
 
 __all__ = [
-    "AGREE", "BUILTIN", "Choice", "Eager", "Engine", "Fused", "Int8", "OnnxRuntime", "OpenVino", "Run",
-    "choose",
+    "AGREE", "BUILTIN", "Choice", "Eager", "Engine", "Fused", "Int8", "OnnxRuntime", "OpenVino",
+    "Run", "choose",
 ]  # fmt: skip
 
 

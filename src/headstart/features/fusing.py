@@ -71,9 +71,8 @@ def convolution(step: Step, tape: Tape) -> Convolution | None:
     """Read a step as a convolution whose weights are known; None for every other step."""
     if step.name != "aten::conv2d" or step.kwargs:
         return None
-    source, weight, bias, stride, padding, dilation, groups = [
-        *step.args, *(None, 1, 0, 1, 1)[len(step.args) - 2 :]
-    ]  # fmt: skip
+    given: list[Any] = [*step.args, *(None, 1, 0, 1, 1)[len(step.args) - 2 :]]
+    source, weight, bias, stride, padding, dilation, groups = given
     if isinstance(padding, str) or weight.number not in tape.known:
         return None
     if bias is not None and bias.number not in tape.known:
@@ -95,8 +94,9 @@ def fuse(tape: Tape) -> list[Step | Convolution]:
     def free(number: int) -> Convolution | None:
         """The convolution that makes a value which nobody else reads, if nothing follows it yet."""
         found = made.get(number)
-        bare = isinstance(found, Convolution) and uses.get(number) == 1
-        return found if bare and found.activation[0] == "none" else None  # type: ignore[union-attr]
+        if not isinstance(found, Convolution) or uses.get(number) != 1:
+            return None
+        return found if found.activation[0] == "none" else None
 
     for step in tape.steps:
         found = convolution(step, tape)
