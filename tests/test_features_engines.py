@@ -197,7 +197,7 @@ def test_the_fastest_of_those_that_agree_is_taken(
     monkeypatch.setattr("headstart.features.engine._Trial.time", time)
     plain = Eager("fp32", bf16=False)
     choice = choose(bert, sample, [three, one, two, plain], count=1000)
-    assert (choice.name, choice.agreement) == ("one-a", 1.0)
+    assert choice.name == "one-a" and choice.agreement == pytest.approx(1)
     assert order == ["fp32", "two", "one-a"] and not three.built, "one engine of a kind is enough"
     assert choice.seconds == {"fp32": 0.5, "two": 0.2, "one-a": 0.1}
     costly = Timed("costly", 1.0)
@@ -268,7 +268,7 @@ def test_batches_hold_each_row_once_and_stay_within_their_tokens() -> None:
 def test_a_batch_is_bounded_by_memory(resnet: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = resnet.preprocess(examples("image"))
     assert Batching.of(resnet, batch).count == COUNT
-    small = replace(machine(), memory=10 * 2**20)
+    small = replace(machine(), memory=2 * 2**20)
     monkeypatch.setattr("headstart.features.batches.machine", lambda: small)
     assert 1 <= Batching.of(resnet, batch).count < COUNT
 

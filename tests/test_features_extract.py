@@ -50,7 +50,7 @@ class Watched:
     """A backbone that counts the examples that run through it, and may break on the way."""
 
     def __init__(self, backbone: Backbone, break_after: float = float("inf")) -> None:
-        for name in ("card", "module", "width", "fingerprint", "stages", "spec"):
+        for name in ("card", "module", "width", "fingerprint", "stages", "spec", "trainable"):
             setattr(self, name, getattr(backbone, name))
         self._inner, self.count, self._limit = backbone, 0, break_after
 

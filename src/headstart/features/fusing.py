@@ -146,8 +146,9 @@ def _joined(
     """Return the convolution that does this step from now on; None where there is none."""
     if step.name == "aten::batch_norm" and isinstance(step.args[0], Ref):
         found = free(step.args[0].number)
-        ready = found is not None and found.other is None
-        return found if ready and _take_norm(found, step, tape) else None  # type: ignore[arg-type]
+        if found is None or found.other is not None:
+            return None
+        return found if _take_norm(found, step, tape) else None
     kind = activation(step)
     if kind is not None:
         found = free(step.args[0].number)

@@ -80,9 +80,10 @@ def record(run: Callable[[dict[str, Any]], Any], batch: dict[str, Any]) -> Tape:
     book = _Book(batch)
     with torch.inference_mode(), book.mode():
         result = run(batch)
-    if id(result) not in book.number:
-        raise NotRecorded("the result was not made by a recorded operation")
-    return Tape(book.steps, book.inputs, book.number[id(result)], book.known, book.shapes)
+    output = book.number.get(id(result))
+    if output is None or output in book.known:
+        raise NotRecorded("the result was not made out of the inputs by torch")
+    return Tape(book.steps, book.inputs, output, book.known, book.shapes)
 
 
 class _Book:
@@ -149,7 +150,8 @@ class _Book:
                 if id(tensor) not in self.number:
                     self.known[self._new(tensor)] = tensor
             return
-        if base in READS or any(word in base for word in RANDOM):
+        drops = "dropout" in base and any(value is True for value in args[1:])
+        if drops or base in READS or any(word in base for word in RANDOM):
             raise NotRecorded(f"{base} reads numbers out of a tensor, or draws them")
         if schema.is_mutable:
             step.op, step.name = self._without_writing(func, args)
