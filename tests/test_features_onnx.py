@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -199,3 +200,20 @@ def test_a_saved_graph_answers_alike(tmp_path: Path) -> None:
         embedded(again.backbone, batch), embedded(featuriser.backbone, batch)
     )
     np.testing.assert_array_equal(again.features(inputs), expected)
+
+
+@pytest.mark.parametrize("method", ["finetune", "few-shot", "from scratch"])
+def test_methods_that_train_refuse_a_graph(method: str, tmp_path: Path) -> None:
+    from headstart.adapt import BASELINES, BUILTIN
+    from headstart.adapt.featurisers import BackboneFeaturiser
+    from headstart.adapt.fewshot import FewShot
+    from headstart.testing.method import MethodConformance
+    from test_sources_onnx import picture_model
+
+    pytest.importorskip("onnx", reason="the extra onnx is absent")
+    graph = sources.load(str(picture_model(tmp_path / "net.onnx")))
+    known = {one.name: one for one in (*BUILTIN, *BASELINES, FewShot())}
+    suite = type("Suite", (MethodConformance,), {"method": known[method], "__test__": False})()
+    context = replace(suite.context("classification"), source=BackboneFeaturiser(graph))
+    with pytest.raises(ModelError, match="cannot be trained"):
+        known[method].adapt(context)
