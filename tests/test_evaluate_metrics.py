@@ -49,6 +49,7 @@ def sklearn_classification(truth: np.ndarray, scores: np.ndarray) -> dict[str, f
         "balanced_accuracy": reference.balanced_accuracy_score(truth, predicted),
         "f1_weighted": reference.f1_score(truth, predicted, average="weighted", zero_division=0),
         "log_loss": reference.log_loss(truth, scores, labels=range(k)),
+        "matthews": reference.matthews_corrcoef(truth, predicted),
     }
     for name in ("precision", "recall", "f1"):
         score = getattr(reference, f"{name}_score")
@@ -56,8 +57,12 @@ def sklearn_classification(truth: np.ndarray, scores: np.ndarray) -> dict[str, f
         found[f"{name}_weighted"] = score(truth, predicted, average="weighted", zero_division=0)
     if k == 2:
         found["roc_auc"] = reference.roc_auc_score(truth, scores[:, 1])
+        found["average_precision"] = reference.average_precision_score(truth, scores[:, 1])
     else:
         present = np.unique(truth)
+        found["average_precision"] = float(
+            np.mean([reference.average_precision_score(truth == c, scores[:, c]) for c in present])
+        )
         found["roc_auc"] = float(
             np.mean([reference.roc_auc_score(truth == c, scores[:, c]) for c in present])
         )
@@ -70,6 +75,8 @@ def sklearn_labels(truth: np.ndarray, scores: np.ndarray) -> dict[str, float]:
         "f1_micro": reference.f1_score(truth, predicted, average="micro"),
         "subset_accuracy": reference.accuracy_score(truth, predicted),
         "roc_auc": reference.roc_auc_score(truth, scores, average="macro"),
+        "average_precision": reference.average_precision_score(truth, scores, average="macro"),
+        "f1_samples": reference.f1_score(truth, predicted, average="samples", zero_division=0),
         "log_loss": float(
             np.mean(
                 [reference.log_loss(truth[:, c], scores[:, c], labels=[0, 1]) for c in range(4)]

@@ -81,6 +81,150 @@ class Interval(Frozen):
     low: float | None = None
     high: float | None = None
 
+    def bounded(self, low: float, high: float) -> Interval:
+        """Return the value with these bounds, which then hold it; without any if one is none."""
+        if not np.isfinite([low, high]).all():
+            return Interval(value=self.value)
+        return Interval(value=self.value, low=min(low, self.value), high=max(high, self.value))
+
+
+class Comparison(Frozen):
+    """One candidate held against one baseline on identical test examples."""
+
+    candidate: str
+    against: str
+    metric: str
+    answer: Answer = Field(description="After the correction for many comparisons.")
+    difference: Interval = Field(description="Candidate minus baseline; positive is better.")
+    test: str = Field(default="", description="Where the p-value comes from.")
+    p: float | None = Field(default=None, description="Two-sided p-value of this one comparison.")
+    p_holm: float | None = Field(default=None, description="The same, corrected by Holm's method.")
+    won: int | None = Field(default=None, description="Examples that only the candidate got right.")
+    lost: int | None = Field(default=None, description="Examples that only the baseline got right.")
+    seconds: dict[str, float] = Field(
+        default_factory=dict, description="What each of the two cost, by its name."
+    )
+    words: str = ""
+
+
+class ConfidenceBin(Frozen):
+    """One bar of a reliability diagram: how often predictions of such confidence were right."""
+
+    low: float
+    high: float
+    confidence: float = Field(description="Mean confidence of the predictions in it.")
+    accuracy: Interval
+    count: int
+
+
+class Calibration(Frozen):
+    """Whether confidence can be believed."""
+
+    error: Interval = Field(description="Expected calibration error, debiased, in [0, 1].")
+    brier: Interval = Field(description="Brier score: 0 is perfect, at most 2.")
+    bins: list[ConfidenceBin] = Field(default_factory=list)
+    method: str = Field(default="", description="Bins, and how the bias was taken out.")
+
+
+class CoveragePoint(Frozen):
+    """The share of examples that are answered, and how many of those answers are right."""
+
+    coverage: float
+    threshold: float = Field(description="Least confidence that is answered.")
+    accuracy: Interval
+
+
+class Abstention(Frozen):
+    """What is gained when the least sure answers go to a person instead."""
+
+    area: Interval = Field(description="Area under risk against coverage; 0 is perfect.")
+    points: list[CoveragePoint] = Field(default_factory=list)
+
+
+class GroupRow(Frozen):
+    """A result on the test examples of one group."""
+
+    group: str
+    count: int
+    metrics: dict[str, Interval] = Field(default_factory=dict)
+
+
+class PrecisionRecall(Frozen):
+    """Precision against recall of one class or label, over all thresholds."""
+
+    average_precision: Interval
+    positives: int
+    recall: list[float] = Field(default_factory=list)
+    precision: list[float] = Field(default_factory=list)
+    threshold: list[float] = Field(default_factory=list)
+
+
+class Residuals(Frozen):
+    """Prediction minus truth, in the target's unit."""
+
+    bias: Interval = Field(description="Mean of prediction minus truth.")
+    quantiles: dict[str, float] = Field(default_factory=dict, description="Share to residual.")
+    points: list[tuple[float, float]] = Field(
+        default_factory=list, description="(truth, prediction) of examples spread over the truth."
+    )
+
+
+class HardExample(Frozen):
+    """A test example on which the loss is among the highest."""
+
+    id: str
+    loss: float = Field(description="Nats; for regression the absolute error.")
+
+
+class Diagnosis(Frozen):
+    """What a fit suffers from, by what it shows, and what to do."""
+
+    name: str = Field(description="good, underfit, overfit, label noise suspected, diverged, …")
+    evidence: str
+    remedy: str
+
+
+class Check(Frozen):
+    """Something about the data that a person should know before believing the numbers."""
+
+    name: str
+    level: Literal["note", "warning", "error"]
+    words: str
+    examples: list[list[str]] = Field(
+        default_factory=list, description="Ids that it is about, a list each: of a pair, both."
+    )
+
+
+class CrossValidation(Frozen):
+    """One comparison over the folds of a repeated cross-validation."""
+
+    candidate: str
+    against: str
+    metric: str
+    folds: int
+    repeats: int
+    difference: Interval = Field(description="Mean over folds; corrected for their overlap.")
+    p: float | None = None
+    answer: Answer = "no clear difference"
+    words: str = ""
+
+
+class LabelCurve(Frozen):
+    """Error against the number of labels: error = floor + scale * n ** -rate."""
+
+    result: str
+    counts: list[int]
+    errors: list[list[float]] = Field(description="One list a count, one error a draw.")
+    floor: float | None = Field(default=None, description="The error that no labels would remove.")
+    scale: float | None = None
+    rate: float | None = None
+    predicted: dict[str, Interval] = Field(
+        default_factory=dict, description="Number of labels to the error expected there."
+    )
+    words: list[str] = Field(
+        default_factory=list, description="The answers, and what they rest on."
+    )
+
 
 class Result(Frozen):
     """One candidate or baseline, measured on the sealed test part."""
@@ -105,6 +249,18 @@ class Result(Frozen):
     details: dict[str, Any] = Field(
         default_factory=dict, description="Choices that the method made: strength, steps, curve."
     )
+    class_intervals: dict[str, dict[str, Interval]] = Field(
+        default_factory=dict, description="per_class with 95 % intervals."
+    )
+    groups: list[GroupRow] = Field(default_factory=list, description="Worst first.")
+    calibration: Calibration | None = None
+    abstention: Abstention | None = None
+    pr_curves: dict[str, PrecisionRecall] = Field(
+        default_factory=dict, description="Class or label name to its curve."
+    )
+    residuals: Residuals | None = None
+    hardest: list[HardExample] = Field(default_factory=list, description="Highest loss first.")
+    diagnosis: list[Diagnosis] = Field(default_factory=list, description="The main one first.")
 
 
 class Verdict(Frozen):
@@ -151,6 +307,15 @@ class RunRecord(Frozen):
     data: DataFacts
     chosen: str | None = Field(default=None, description="Name of a result; null until chosen.")
     verdict: Verdict | None = None
+    chosen_because: str = Field(default="", description="Why that one was handed over.")
+    comparisons: list[Comparison] = Field(
+        default_factory=list, description="The best candidate against every baseline."
+    )
+    checks: list[Check] = Field(
+        default_factory=list, description="What was found in the test part."
+    )
+    cross_validation: list[CrossValidation] = Field(default_factory=list)
+    label_curves: list[LabelCurve] = Field(default_factory=list)
     results: list[Result] = Field(default_factory=list)
     machine: dict[str, Any] = Field(
         default_factory=dict, description="Cores, precision, allocator: what was applied."

@@ -6,6 +6,7 @@ The bootstrap gives the standard error se; the shape of the interval fits the sc
   inside [0, 1] and is honest where the bootstrap has nothing to vary: 50 right of 50 gives 0.93 to
   1, not 1 to 1. (Wilson 1927; effective size: Korn and Graubard, Survey Methodology 24, 1998.)
 - area: a Student interval of the log odds (Pepe, 2003, section 5.2).
+- correlation: a Student interval of Fisher's z = atanh r; of one that is perfect, Wilson's.
 - loss, one minus loss: a Student interval of the logarithm of the loss, which is skewed.
 
 Chosen by simulated coverage at n = 50, 200 and 1000 (a small one is in the tests): for n = 50 and
@@ -155,13 +156,13 @@ def interval(
     """
     if of.scale in ("share", "quotient", "area"):
         low, high = _bounded(of, value, values, truth, boot)
+    elif of.scale == "correlation":
+        low, high = _correlation(of, value, values, truth, boot)
     elif of.scale == "loss":
-        low, high = _positive(value, values, boot.freedom)
+        low, high = positive_bounds(value, values, boot.freedom)
     else:
-        high, low = (1 - bound for bound in _positive(1 - value, 1 - values, boot.freedom))
-    if not np.isfinite([low, high]).all():
-        return Interval(value=value)
-    return Interval(value=value, low=min(low, value), high=max(high, value))
+        high, low = (1 - bound for bound in positive_bounds(1 - value, 1 - values, boot.freedom))
+    return Interval(value=value).bounded(low, high)
 
 
 def wilson(value: float, size: float, z: float) -> tuple[float, float]:
@@ -202,7 +203,21 @@ def _bounded(
     return wilson(value, float(np.minimum(spread / error**2, most)), student)
 
 
-def _positive(loss: float, losses: np.ndarray, freedom: int) -> tuple[float, float]:
+def _correlation(
+    of: Metric, value: float, values: np.ndarray, truth: np.ndarray, boot: Bootstrap
+) -> tuple[float, float]:
+    """Interval of a metric in [-1, 1]."""
+    error, spread = standard_error(values), 1 - value**2
+    student = quantile(max(boot.freedom, 1))
+    if boot.freedom < 1 or error == 0 or spread <= 0:
+        low, high = wilson((1 + value) / 2, rests_on(of, truth, boot), student)
+        return 2 * low - 1, 2 * high - 1
+    half = student * error / spread
+    low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
+    return float(low), float(high)
+
+
+def positive_bounds(loss: float, losses: np.ndarray, freedom: int) -> tuple[float, float]:
     """Student interval of the logarithm of a loss; nan where it has none."""
     if loss <= 0 or freedom < 1:
         return float("nan"), float("nan")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from headstart.errors import UsageError
 from headstart.evaluate import intervals
+from headstart.evaluate.checks import check_predictions, check_truth_part
+from headstart.evaluate.comparisons import compare
+from headstart.evaluate.evidence import Evidence, evidence_of
 from headstart.evaluate.measure import check_scores, check_truth, confusion, measure, per_class
 from headstart.evaluate.metrics import metric
 from headstart.evaluate.verdict import ALPHA, difference, mcnemar, touch_zero, verdict
-from headstart.records import Interval, Sealed, TaskFacts, Verdict
+from headstart.records import Check, Comparison, Interval, Sealed, TaskFacts, Verdict
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +26,8 @@ class Judgement:
     (`notes` says so). per_class: result to class to precision, recall, f1, support; empty inside
     for regression. confusion: result to counts as `measure.confusion` gives, empty for regression.
     differences: each result minus the baseline by the primary metric, positive is better.
+    comparisons: the candidate against every baseline, corrected for their number. evidence: result
+    to calibration, groups, curves and more. checks: what is odd about the test part or predictions.
     """
 
     truth: np.ndarray
@@ -32,6 +37,9 @@ class Judgement:
     verdict: Verdict
     differences: dict[str, Interval] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
+    evidence: dict[str, Evidence] = field(default_factory=dict)
+    checks: tuple[Check, ...] = ()
 
 
 def judge(
@@ -44,16 +52,24 @@ def judge(
     rng: np.random.Generator,
     groups: np.ndarray | None = None,
     resamples: int = intervals.RESAMPLES,
+    baselines: Sequence[str] = (),
+    seconds: Mapping[str, float] | None = None,
+    ids: Sequence[str] | None = None,
 ) -> Judgement:
     """Open the seal and judge every result of `scores` on the same test examples and resamples.
 
     scores: name to probabilities (n, k) or predictions (n,). candidate, baseline: names of the
-    best of either, chosen on validation data. groups: object (n,); then whole groups are resampled.
+    best of either, chosen on validation data. groups: object (n,); then whole groups are resampled,
+    and there is a table of them. baselines: all that the candidate is compared with; else
+    `baseline` alone. seconds: what each result took. ids: of the test examples.
     Raises UsageError, before the seal is broken, for an unknown name, no examples, groups of
     another length, or scores that are not finite or of the wrong shape; AlreadyOpened for a second
     judgement; DataError where the targets are none of the task.
     """
-    _check(task, len(sealed), scores, {"candidate": candidate, "baseline": baseline}, groups)
+    named = {"candidate": candidate, "baseline": baseline}
+    for name in baselines:
+        named[f"baseline {name!r}"] = name
+    _check(task, len(sealed), scores, named, groups)
     truth = sealed.open()
     check_truth(task, truth)
     boot = intervals.bootstrap(task, truth, scores, rng=rng, groups=groups, resamples=resamples)
@@ -75,7 +91,21 @@ def judge(
         verdict=verdict(primary, found, pair, (candidate, baseline), len(truth), clusters),
         differences=differences,
         notes=_notes(task, truth, points),
-    )
+        comparisons=tuple(
+            compare(
+                task, truth, scores, boot, candidate=candidate,
+                baselines=list(baselines) or [baseline], seconds=seconds,
+            )
+        ),
+        evidence={
+            name: evidence_of(task, truth, s, rng=rng, groups=groups, ids=ids, resamples=resamples)
+            for name, s in scores.items()
+        },
+        checks=tuple(
+            check_truth_part(task, truth)
+            + [made for name, s in scores.items() for made in check_predictions(task, name, s)]
+        ),
+    )  # fmt: skip
 
 
 def _check(

@@ -15,10 +15,11 @@ import numpy as np
 
 from headstart.errors import UsageError
 from headstart.evaluate import summaries
+from headstart.evaluate.precision_recall import mean_average_precision
 from headstart.evaluate.summaries import Counts, SquaredErrors, Summary, ratio
 from headstart.plugins import registry
 
-Scale = Literal["share", "quotient", "area", "loss", "one minus loss"]
+Scale = Literal["share", "quotient", "area", "correlation", "loss", "one minus loss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +27,9 @@ class Metric:
     """One metric. `scale` says how its interval is made (see intervals.py) and its range.
 
     scale: "share" (means of right or wrong) and "quotient" (of counts, as F1), in [0, 1]; "area",
-    in [0, 1], finer than counts; "loss", in [0, inf), 0 is perfect; "one minus loss", in
-    (-inf, 1], 1 is perfect. `summary` prepares what `read` turns into one value a resample.
-    `rests_on` gives, for the truth, the number of examples on which a metric in [0, 1] rests.
+    in [0, 1], finer than counts; "correlation", in [-1, 1], 0 is chance; "loss", in [0, inf), 0 is
+    perfect; "one minus loss", in (-inf, 1], 1 is perfect. `summary` prepares what `read` turns into
+    one value a resample. `rests_on` gives, for the truth, the number of examples on which a metric in [0, 1] rests.
     """
 
     name: str
@@ -109,6 +110,14 @@ def _f1_micro(c: Counts) -> np.ndarray:
     return ratio(2 * c.both.sum(axis=0), (c.predicted + c.actual).sum(axis=0), np.nan)
 
 
+def _matthews(c: Counts) -> np.ndarray:
+    """Correlation, 0 where one side is constant (Gorodkin, Comput. Biol. Chem. 28, 2004)."""
+    n = c.actual.sum(axis=0)
+    agreed = c.both.sum(axis=0) * n - (c.predicted * c.actual).sum(axis=0)
+    spread = [np.maximum(n**2 - (side**2).sum(axis=0), 0) for side in (c.predicted, c.actual)]
+    return ratio(agreed, np.sqrt(spread[0] * spread[1]), 0.0)
+
+
 def _r2(s: SquaredErrors) -> np.ndarray:
     return 1 - ratio(s.errors, s.spread, np.nan)
 
@@ -142,13 +151,22 @@ METRICS: tuple[Metric, ...] = (
            lambda c: _weighted(precision(c), c)),
     Metric("recall_weighted", "weighted recall", True, _ONE, "share", _COUNTS,
            lambda c: _weighted(recall(c), c)),
+    # Correlation of truth and prediction: fair to every class, however rare.
+    Metric("matthews", "Matthews correlation", True, _ONE, "correlation", _COUNTS, _matthews,
+           harmonic_size),
     # F1 of all decisions of all labels together.
     Metric("f1_micro", "micro F1", True, _MANY, "quotient", _COUNTS, _f1_micro),
+    # Mean of the F1 of each example's labels.
+    Metric("f1_samples", "F1 of an example", True, _MANY, "share",
+           summaries.mean_of(summaries.example_f1), _same),
     # Share of examples all of whose labels are right.
     Metric("subset_accuracy", "subset accuracy", True, _MANY, "share",
            summaries.mean_of(summaries.all_labels_right), _same),
     # Two classes: of the second; more: mean of one against the rest; 0.5 is chance.
     Metric("roc_auc", "ROC AUC", True, _ONE + _MANY, "area", _AREA, _same, area_size),
+    # Columns as for roc_auc; the share of positives is chance.
+    Metric("average_precision", "average precision", True, _ONE + _MANY, "area",
+           mean_average_precision, _same, area_size),
     # Nats an example (multi-label: a decision); probabilities are clipped at 1e-15.
     Metric("log_loss", "log loss", False, _ONE + _MANY, "loss", _LOG_LOSS, _same),
     # Share of the target's variance that is explained; 0 is as good as its mean.

@@ -104,6 +104,13 @@ def all_labels_right(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return right
 
 
+def example_f1(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """F1 of the labels of each example (n,); 0 where it has none and none is predicted."""
+    actual, predicted = memberships(truth, scores)
+    both = (actual & predicted).sum(axis=1)
+    return ratio(2.0 * both, actual.sum(axis=1) + predicted.sum(axis=1), 0.0)
+
+
 def absolute_error(truth: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Distance of each prediction from its truth (n,), in the target's unit."""
     distance: np.ndarray = np.abs(np.asarray(truth, dtype=np.float64) - scores)
@@ -164,24 +171,31 @@ def area_columns(truth: np.ndarray, scores: np.ndarray) -> list[tuple[np.ndarray
     return [(truth == c, scores[:, c]) for c in ([1] if k == 2 else range(k))]
 
 
-def mean_area(truth: np.ndarray, scores: np.ndarray) -> Summary:
-    """Prepare the mean area under the ROC curve, one class against the rest: (b,).
+def columns_mean(prepare: Callable[[np.ndarray, np.ndarray], Summary]) -> Callable[..., Summary]:
+    """Turn a summary of one column into its mean over columns, one class against the rest: (b,).
 
-    Classes that lack positives or negatives in a resample are left out of its mean.
+    Columns that lack positives or negatives in a resample are left out of its mean.
     """
-    parts = [
-        area(positive, column)
-        for positive, column in area_columns(truth, scores)
-        if 0 < np.count_nonzero(positive) < len(positive)
-    ]
 
-    def summary(weights: np.ndarray) -> np.ndarray:
-        total, seen = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
-        for part in parts:
-            one = part(weights)
-            known = np.isfinite(one)
-            total += np.where(known, one, 0.0)
-            seen += known
-        return ratio(total, seen, np.nan)
+    def of(truth: np.ndarray, scores: np.ndarray) -> Summary:
+        parts = [
+            prepare(positive, column)
+            for positive, column in area_columns(truth, scores)
+            if 0 < np.count_nonzero(positive) < len(positive)
+        ]
 
-    return summary
+        def summary(weights: np.ndarray) -> np.ndarray:
+            total, seen = np.zeros(weights.shape[1]), np.zeros(weights.shape[1])
+            for part in parts:
+                one = part(weights)
+                known = np.isfinite(one)
+                total += np.where(known, one, 0.0)
+                seen += known
+            return ratio(total, seen, np.nan)
+
+        return summary
+
+    return of
+
+
+mean_area = columns_mean(area)

@@ -12,6 +12,33 @@ ALPHA = 0.05
 FEW = 30  # test examples below which the words say how little is known
 
 
+def paired(
+    of: Metric,
+    truth: np.ndarray,
+    boot: Bootstrap,
+    values: tuple[float, float],
+    names: tuple[str, str],
+) -> tuple[float, float]:
+    """Return (first minus second of `names`, its standard error); positive is better.
+
+    values: the metric of both on all examples. The standard error is that over resamples that both
+    share. Shares and quotients get the variance of one more pair won and one more pair lost, so
+    that few differing examples, or none, do not look like certainty (Bonett and Price, J. Educ.
+    Behav. Stat. 37, 2012). It is nan where nothing is known.
+    """
+    sign = 1.0 if of.larger_is_better else -1.0
+    value = sign * (values[0] - values[1]) + 0.0  # + 0.0 turns -0.0 into 0.0
+    if not np.isfinite(value):
+        return 0.0, float("nan")
+    first, second = (boot.values[name][of.name] for name in names)
+    error = standard_error(first - second)
+    counted = of.scale in ("share", "quotient") or (of.scale == "area" and error == 0)
+    if counted:
+        error = float(np.sqrt(error**2 + 2 / (rests_on(of, truth, boot) + 2) ** 2))
+    known = boot.freedom >= 1 and error > 0
+    return value, error if known else float("nan")
+
+
 def difference(
     of: Metric,
     truth: np.ndarray,
@@ -19,43 +46,36 @@ def difference(
     values: tuple[float, float],
     names: tuple[str, str],
 ) -> Interval:
-    """Return first minus second of `names`, positive is better, with its paired 95 % interval.
-
-    values: the metric of both on all examples. The interval is Student's, with the standard error
-    over resamples that both share. Shares and quotients get the variance of one more pair won and
-    one more pair lost, so that few differing examples, or none, do not look like certainty
-    (Bonett and Price, J. Educ. Behav. Stat. 37, 2012). Bounds are None where nothing is known.
-    """
-    sign = 1.0 if of.larger_is_better else -1.0
-    value = sign * (values[0] - values[1]) + 0.0  # + 0.0 turns -0.0 into 0.0
-    if not np.isfinite(value):
-        return Interval(value=0.0)
-    first, second = (boot.values[name][of.name] for name in names)
-    error = standard_error(first - second)
-    counted = of.scale in ("share", "quotient") or (of.scale == "area" and error == 0)
-    if counted:
-        error = float(np.sqrt(error**2 + 2 / (rests_on(of, truth, boot) + 2) ** 2))
-    if boot.freedom < 1 or not np.isfinite(error) or error == 0:
-        return Interval(value=value)
-    half = quantile(boot.freedom) * error
+    """Return the difference of `paired` with its 95 % interval, Student's; None for no bounds."""
+    value, error = paired(of, truth, boot, values, names)
+    half = quantile(boot.freedom) * error if np.isfinite(error) else float("nan")
+    low, high = value - half, value + half
     if of.scale in ("share", "quotient", "area"):
-        return Interval(value=value, low=max(-1.0, value - half), high=min(1.0, value + half))
-    return Interval(value=value, low=value - half, high=value + half)
+        low, high = max(-1.0, low), min(1.0, high)
+    return Interval(value=value).bounded(low, high)
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
+def mcnemar(first: np.ndarray, second: np.ndarray, *, mid: bool = False) -> float:
     """Return the exact two-sided p-value that two models are right equally often.
 
     first, second: bool (n,), whether each is right on the same example. Source: McNemar 1947, in
-    its exact binomial form. 1.0 where they never differ.
+    its exact binomial form, which errs on the safe side. `mid`: count half of the probability of
+    what was seen, which is nearer to 5 % false claims and may exceed it by a little (Fagerland,
+    Lydersen and Laake, BMC Med. Res. Methodol. 13, 2013). 1.0 where they never differ.
 
     >>> mcnemar(np.array([True] * 6), np.array([False] * 6))
     0.03125
     """
-    from scipy.stats import binomtest
+    from scipy.stats import binom, binomtest
 
     won, lost = int((first & ~second).sum()), int((second & ~first).sum())
-    return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+    if not won + lost:
+        return 1.0
+    exact = float(binomtest(won, won + lost).pvalue)
+    if not mid:
+        return exact
+    same = float(binom.pmf(won, won + lost, 0.5))
+    return 1.0 - same / 2 if won == lost else exact - same
 
 
 def touch_zero(found: Interval) -> Interval:
@@ -107,37 +127,37 @@ def _words(
     tests = f"{n} test example{'s' if n != 1 else ''}" + (f" in {groups} groups" if groups else "")
     opening = {
         "helps": "Transfer helps",
-        "hurts": "Transfer hurts",
+        "hurts": "Transfer hurts (negative transfer)",
         "no clear difference": "No clear difference",
     }[answer]
     if not np.isfinite(values).all():
         return f"Nothing can be said: {of.title} is not defined on these {tests}."
     if names[0] == names[1]:
-        value = _number(of, values[0])
+        value = number(of, values[0])
         return (
             f"No difference to tell: {names[0]!r} is the baseline itself, with {of.title} {value} "
             f"on {tests}."
         )
-    first, second = (_number(of, value) for value in values)
+    first, second = (number(of, value) for value in values)
     head = f"{opening}: {of.title} {first} against {second} for {names[1]!r} on {tests}"
     if found.low is None or found.high is None:
         return f"{head}; they tell too little to put an interval on the difference."
     better = "" if of.larger_is_better else " (positive is better)"
     text = (
-        f"{head}, {_signed(of, found.value, unit=True)}{better} "
-        f"(95 % interval {_signed(of, found.low)} to {_signed(of, found.high)})."
+        f"{head}, {signed(of, found.value, unit=True)}{better} "
+        f"(95 % interval {signed(of, found.low)} to {signed(of, found.high)})."
     )
     if n < FEW:
-        half = _signed(of, (found.high - found.low) / 2, unit=True).lstrip("+")
+        half = signed(of, (found.high - found.low) / 2, unit=True).lstrip("+")
         text += f" So few examples tell little: a difference under {half} cannot be seen."
     return text
 
 
-def _number(of: Metric, value: float) -> str:
+def number(of: Metric, value: float) -> str:
     return f"{value:.3f}" if of.scale in ("share", "quotient", "area") else f"{value:.4g}"
 
 
-def _signed(of: Metric, value: float, *, unit: bool = False) -> str:
+def signed(of: Metric, value: float, *, unit: bool = False) -> str:
     """A difference with its sign: percentage points in [0, 1], else the metric's own unit."""
     if of.scale in ("share", "quotient", "area"):
         return f"{100 * value + 0.0:+.1f}" + (" points" if unit else "")

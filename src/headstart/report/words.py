@@ -44,7 +44,7 @@ def metric_title(name: str) -> str:
 
 def is_share(metric: str) -> bool:
     """Say whether the metric is a share of examples in [0, 1], to be written in per cent."""
-    return any(part in metric for part in SHARES)
+    return metric != "average_precision" and any(part in metric for part in SHARES)
 
 
 def lower_is_better(metric: str) -> bool:

@@ -1,0 +1,190 @@
+"""One candidate against every baseline: how much, how sure, at what cost, and what to hand over.
+
+All pairs share the test examples and the resamples. Accuracy is tested by exact McNemar, which
+assumes nothing but that examples are independent; other metrics, and grouped examples, by a Student
+test with the paired bootstrap's standard error. Holm's correction keeps the chance of any false
+claim among all comparisons at 5 % (Holm, Scand. J. Statist. 6, 1979).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from headstart.evaluate.intervals import Bootstrap
+from headstart.evaluate.metrics import Metric, metric
+from headstart.evaluate.verdict import (
+    ALPHA,
+    difference,
+    mcnemar,
+    number,
+    paired,
+    signed,
+    touch_zero,
+)
+from headstart.records import Answer, Comparison, TaskFacts
+
+SURENESS = ((0.001, "very strong evidence"), (0.01, "strong evidence"), (ALPHA, "evidence"))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p-values corrected for their number by Holm's method, in the order given.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p)), key=lambda at: p[at])
+    corrected, largest = [0.0] * len(p), 0.0
+    for rank, at in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[at]))
+        corrected[at] = largest
+    return corrected
+
+
+def student_p(value: float, error: float, freedom: int) -> float | None:
+    """Return the two-sided p-value of value / error by Student's t; None without an error."""
+    from scipy.special import stdtr
+
+    if freedom < 1 or not np.isfinite(error) or error <= 0:
+        return None
+    return float(2 * stdtr(freedom, -abs(value) / error))
+
+
+def answer_by(value: float, p: float | None) -> Answer:
+    """Read the answer off a difference and its (corrected) p-value."""
+    if p is None or p >= ALPHA or value == 0:
+        return "no clear difference"
+    return "helps" if value > 0 else "hurts"
+
+
+def compare(
+    task: TaskFacts,
+    truth: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    boot: Bootstrap,
+    *,
+    candidate: str,
+    baselines: Sequence[str],
+    name: str | None = None,
+    mid: bool = False,
+    seconds: Mapping[str, float] | None = None,
+) -> list[Comparison]:
+    """Return a Comparison of `candidate` with each of `baselines`, in their order.
+
+    truth, scores: as in `measure`, checked. boot: from `intervals.bootstrap` over the same scores.
+    name: a metric of the task, else its primary one. mid: McNemar's mid-p. seconds: wall time that
+    each result took. A baseline that is the candidate itself is left out.
+    """
+    of = metric(name or task.primary)
+    others = [b for b in baselines if b != candidate]
+    found = [
+        _one(of, truth, scores, boot, (candidate, other), mid, seconds or {}) for other in others
+    ]
+    known = [c.p for c in found if c.p is not None]
+    corrected = iter(holm(known))
+    clusters = boot.units if boot.units < boot.n else None
+    made = []
+    for one in found:
+        p = next(corrected) if one.p is not None else None
+        updated = one.model_copy(update={"p_holm": p, "answer": answer_by(one.difference.value, p)})
+        values = (of.compute(truth, scores[candidate]), of.compute(truth, scores[one.against]))
+        words = _words(of, updated, values, boot.n, clusters, len(known))
+        made.append(updated.model_copy(update={"words": words}))
+    return made
+
+
+def _one(
+    of: Metric, truth: np.ndarray, scores: Mapping[str, np.ndarray], boot: Bootstrap,
+    names: tuple[str, str], mid: bool, seconds: Mapping[str, float],
+) -> Comparison:  # fmt: skip
+    values = (of.compute(truth, scores[names[0]]), of.compute(truth, scores[names[1]]))
+    found = difference(of, truth, boot, values, names)
+    p = student_p(*paired(of, truth, boot, values, names), boot.freedom)
+    test, won, lost = "paired bootstrap, Student's t", None, None
+    if of.name == "accuracy":
+        first, second = (scores[name].argmax(axis=1) == truth for name in names)
+        won, lost = int((first & ~second).sum()), int((second & ~first).sum())
+        if boot.units == boot.n:
+            test = "McNemar, mid-p" if mid else "McNemar, exact"
+            p = mcnemar(first, second, mid=mid)
+            found = touch_zero(found) if p >= ALPHA else found
+    return Comparison(
+        candidate=names[0], against=names[1], metric=of.name, answer="no clear difference",
+        difference=found, test=test, p=p, won=won, lost=lost,
+        seconds={name: float(seconds[name]) for name in names if name in seconds},
+    )  # fmt: skip
+
+
+def _words(
+    of: Metric,
+    found: Comparison,
+    values: tuple[float, float],
+    n: int,
+    groups: int | None,
+    comparisons: int,
+) -> str:
+    if not np.isfinite(values).all():
+        return f"Nothing can be said: {of.title} is not defined on this test part."
+    opening = {"helps": "Helps", "hurts": "Negative transfer"}.get(
+        found.answer, "No clear difference"
+    )
+    tests = f"{n} test example{'s' if n != 1 else ''}" + (f" in {groups} groups" if groups else "")
+    first, second = (number(of, value) for value in values)
+    text = f"{opening}: {of.title} {first} against {second} for {found.against!r} on {tests}"
+    size = found.difference
+    if size.low is not None and size.high is not None:
+        text += (
+            f", {signed(of, size.value, unit=True)} (95 % interval {signed(of, size.low)} to "
+            f"{signed(of, size.high)})"
+        )
+    return f"{text}; {_sureness(found, comparisons)}{_cost(found)}."
+
+
+def _sureness(found: Comparison, comparisons: int) -> str:
+    p = found.p_holm
+    if p is None:
+        return "these examples tell too little to test it"
+    weight = next((words for bound, words in SURENESS if p < bound), "no evidence of a difference")
+    corrected = f" after correction for {comparisons} comparisons" if comparisons > 1 else ""
+    shown = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    return f"{weight} ({shown}{corrected})"
+
+
+def _cost(found: Comparison) -> str:
+    if len(found.seconds) < 2:
+        return ""
+    ours, theirs = found.seconds[found.candidate], found.seconds[found.against]
+    return f"; it took {ours:.3g} s against {theirs:.3g} s"
+
+
+def hand_over(comparisons: Sequence[Comparison], order: Sequence[str]) -> tuple[str, str]:
+    """Return (name, reason): the candidate of `comparisons`, or the simpler one that is as good.
+
+    comparisons: of one candidate with every baseline. Make them on examples that nobody trained on
+    and that are not the test part: what the test part chooses it can no longer judge. order: names,
+    the simpler first. Where the candidate loses clearly, the baseline it loses most to is handed
+    over; where no difference to simpler ones is clear, the simplest of them.
+    """
+    if not comparisons:
+        return order[0], "there is nothing to hold it against"
+    candidate = comparisons[0].candidate
+    lost = [c for c in comparisons if c.answer == "hurts"]
+    if lost:
+        worst = min(lost, key=lambda c: c.difference.value)
+        return worst.against, f"{candidate!r} is clearly worse. {worst.words}"
+    place = {name: at for at, name in enumerate(order)}
+    last = place.get(candidate, len(order))
+    even = [
+        c
+        for c in comparisons
+        if c.answer == "no clear difference" and place.get(c.against, len(order)) < last
+    ]
+    if even:
+        simplest = min(even, key=lambda c: place[c.against])
+        return (
+            simplest.against,
+            f"{candidate!r} is not clearly better than it, and it is simpler. {simplest.words}",
+        )
+    least = min(comparisons, key=lambda c: c.difference.value)
+    return candidate, f"it is clearly better than every simpler result. {least.words}"
