@@ -210,7 +210,7 @@ class CrossValidation(Frozen):
 
 
 class LabelCurve(Frozen):
-    """Error against the number of labels: error = floor + scale * n ** -rate."""
+    """Error against the number of labels: error = floor + scale * (n + shift) ** -rate."""
 
     result: str
     counts: list[int]
@@ -218,6 +218,7 @@ class LabelCurve(Frozen):
     floor: float | None = Field(default=None, description="The error that no labels would remove.")
     scale: float | None = None
     rate: float | None = None
+    shift: float | None = None
     predicted: dict[str, Interval] = Field(
         default_factory=dict, description="Number of labels to the error expected there."
     )

@@ -1,19 +1,21 @@
 """Error against the number of labels: a power law with a floor, and what it can and cannot tell.
 
-    error(n) = floor + scale * n ** -rate        floor, scale >= 0
+    error(n) = floor + scale * (n + shift) ** -rate        floor, scale, shift >= 0
 
-(Hestness et al., 2017; Viering and Loog, IEEE TPAMI 45, 2023, find that form among the best). A
-few points seldom tell the floor and the rate apart, and a single best fit then extrapolates far too
-surely. So all floors and rates of a grid are kept, each weighed by how well it fits: for a given
-floor and rate the law is linear in the scale, whose posterior is a normal distribution. Predictions
-are mixtures of those. Draws are weighed robustly (Student's t with 4 degrees of freedom), and the
-spread of draws is part of the interval, which is meant to hold the error of one new draw.
+(Viering and Loog, IEEE TPAMI 45, 2023, find that form, their POW4, among the best.) The shift lets
+a curve begin flat, near chance, and fall faster later, as with many classes and few labels of each.
+A few points seldom tell floor, rate and shift apart, and a single best fit then extrapolates far
+too surely. So a whole grid of them is kept, each weighed by how well it fits: given the three, the
+law is linear in the scale, whose posterior is a normal distribution. Predictions are mixtures of
+those. Draws are weighed robustly (Student's t with 4 degrees of freedom), and the spread of draws
+is part of the interval, which is meant to hold the error of one new draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,10 +24,12 @@ from headstart.records import Interval
 
 FEWEST = 4  # different counts that a curve needs
 REACH = 4.0  # times the largest count: beyond, nothing is said
-RATES = np.geomspace(0.08, 2.0, 40)
-FLOORS = np.linspace(0.0, 0.995, 40)  # of the lowest error seen
+RATES = np.geomspace(0.08, 2.5, 32)
+FLOORS = np.linspace(0.0, 0.99, 25)  # of the lowest error seen
+SHIFTS = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # of the largest count
+PLAIN = 0.5  # prior weight of no shift
 RATE_PRIOR = (0.5, 0.7)  # centre, and standard deviation of its logarithm
-MISFIT = 0.03  # of an error: how far off a power law may be where draws are many
+MISFIT = 0.02  # of an error: how far off a power law may be where draws are many
 FREEDOM = 4
 
 
@@ -68,9 +72,9 @@ def subsets(
 class PowerLaw:
     """A fitted label curve: the most probable law, and all laws of the grid with their weights.
 
-    counts (m,), errors (m,): means over draws. `weights`, `floors`, `rates`, `scales`, `deviations`
-    (g,): the mixture; `deviations` are of the scales. `spread`: standard deviation of one draw
-    at the largest count.
+    counts (m,), errors (m,): means over draws. `weights`, `floors`, `rates`, `shifts`,
+    `scales`, `deviations` (g,): the mixture; `deviations` are of the scales. `spread`: standard
+    deviation of one draw at the largest count.
     """
 
     counts: np.ndarray
@@ -78,9 +82,11 @@ class PowerLaw:
     floor: float
     scale: float
     rate: float
+    shift: float
     weights: np.ndarray
     floors: np.ndarray
     rates: np.ndarray
+    shifts: np.ndarray
     scales: np.ndarray
     deviations: np.ndarray
     spread: float
@@ -93,9 +99,9 @@ class PowerLaw:
         """Say whether `n` labels lie within what was seen, or at most REACH times beyond."""
         return bool(self.counts.min() <= n <= REACH * self.most * (1 + 1e-9))
 
-    def at(self, n: float) -> float:
-        """Return the error of the most probable law."""
-        return float(self.floor + self.scale * n**-self.rate)
+    def at(self, n: Any) -> Any:
+        """Return the error of the most probable law at `n`, a number or an array."""
+        return self.floor + self.scale * (n + self.shift) ** -self.rate
 
     def predict(self, n: float, level: float = 0.95) -> Interval:
         """Return the error expected of one new draw of `n` labels, with its interval.
@@ -114,14 +120,14 @@ class PowerLaw:
         return Interval(value=centre).bounded(max(0.0, low), max(0.0, high))
 
     def _mixture(self, n: float) -> tuple[np.ndarray, np.ndarray]:
-        power = n**-self.rates
+        power = (n + self.shifts) ** -self.rates
         return self.floors + self.scales * power, self.deviations * power
 
     def sample(self, size: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Return (floors, scales, rates) of laws drawn from the mixture, each (size,)."""
+        """Return (floors, scales, rates, shifts) of laws drawn from the mixture, each (size,)."""
         rows = rng.choice(len(self.weights), size, p=self.weights)
         scales = self.scales[rows] + self.deviations[rows] * rng.normal(size=size)
-        return self.floors[rows], np.maximum(scales, 0.0), self.rates[rows]
+        return self.floors[rows], np.maximum(scales, 0.0), self.rates[rows], self.shifts[rows]
 
 
 def mixture_quantile(
@@ -159,7 +165,7 @@ def fit_curve(counts: Sequence[int], errors: Sequence[Sequence[float]]) -> Power
     robust = np.ones(len(n))
     for _ in range(4):
         law = _grid(n, mean, noise / robust, float(np.sqrt(variance[n.argmax()])))
-        residual = (mean - law.floor - law.scale * n**-law.rate) ** 2 / noise
+        residual = (mean - law.at(n)) ** 2 / noise
         robust = (FREEDOM + 1) / (FREEDOM + residual)
     return law
 
@@ -191,13 +197,16 @@ def _variances(draws: list[np.ndarray], mean: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _grid(n: np.ndarray, mean: np.ndarray, noise: np.ndarray, spread: float) -> PowerLaw:
-    rates, floors = (x.ravel() for x in np.meshgrid(RATES, FLOORS * mean.min(), indexing="ij"))
-    power = n[None] ** -rates[:, None]  # (g, m)
+    axes = np.meshgrid(RATES, FLOORS * mean.min(), SHIFTS * n.max(), indexing="ij")
+    rates, floors, shifts = (axis.ravel() for axis in axes)
+    power = (n[None] + shifts[:, None]) ** -rates[:, None]  # (g, m)
     precision = (power**2 / noise).sum(axis=1)
     target = mean[None] - floors[:, None]
     scales = (power * target / noise).sum(axis=1) / precision
     misfit = ((target - scales[:, None] * power) ** 2 / noise).sum(axis=1)
     prior = ((np.log(rates) - np.log(RATE_PRIOR[0])) / RATE_PRIOR[1]) ** 2
+    shifted = np.log((1 - PLAIN) / (len(SHIFTS) - 1))
+    prior -= 2 * np.where(shifts > 0, shifted, np.log(PLAIN))
     # Where the scale is negative the law would rise: it is left out.
     score = np.where(scales > 0, -(misfit + prior) / 2, -np.inf)
     if not np.isfinite(score).any():  # errors that rise with n: flat is the best such law
@@ -208,7 +217,8 @@ def _grid(n: np.ndarray, mean: np.ndarray, noise: np.ndarray, spread: float) -> 
     kept = weights > 1e-6
     return PowerLaw(
         counts=n, errors=mean, floor=float(floors[best]), scale=float(scales[best]),
-        rate=float(rates[best]), weights=weights[kept] / weights[kept].sum(), floors=floors[kept],
-        rates=rates[kept], scales=scales[kept], deviations=1 / np.sqrt(precision[kept]),
+        rate=float(rates[best]), shift=float(shifts[best]),
+        weights=weights[kept] / weights[kept].sum(), floors=floors[kept], rates=rates[kept],
+        shifts=shifts[kept], scales=scales[kept], deviations=1 / np.sqrt(precision[kept]),
         spread=spread,
     )  # fmt: skip

@@ -24,16 +24,24 @@ class LabelAnswer:
     words: str
 
 
-def needed(law: PowerLaw, goal: float, *, rng: np.random.Generator) -> np.ndarray:
-    """Return, for SAMPLES laws of the mixture, the labels at which error `goal` is reached.
+Laws = tuple[np.ndarray, ...]  # floors, scales, rates and shifts of sampled laws, each (s,)
 
-    inf where the floor of that law lies above it.
-    """
-    floors, scales, rates = law.sample(SAMPLES, rng)
-    margin = goal - floors
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        n = np.where(margin > 0, (scales / np.maximum(margin, 1e-300)) ** (1 / rates), np.inf)
-    return np.where(scales <= 0, np.where(margin >= 0, 1.0, np.inf), n)
+
+def errors_at(laws: Laws, n: float) -> np.ndarray:
+    """Return the error of each law at `n` labels."""
+    floors, scales, rates, shifts = laws
+    found: np.ndarray = floors + scales * (n + shifts) ** -rates
+    return found
+
+
+def reached(laws: Laws, goals: np.ndarray) -> np.ndarray:
+    """Return the labels at which each law reaches its goal (s,): inf where its floor is above."""
+    floors, scales, rates, shifts = laws
+    margin = goals - floors
+    with np.errstate(divide="ignore", over="ignore"):
+        n = (scales / np.maximum(margin, 1e-300)) ** (1 / rates) - shifts
+    found: np.ndarray = np.where(margin > 0, np.maximum(n, 0.0), np.inf)
+    return found
 
 
 def _read(labels: np.ndarray, most: float) -> tuple[float | None, float | None, float | None]:
@@ -53,14 +61,10 @@ def labels_for_gain(law: PowerLaw, gain: float = 0.01, *, rng: np.random.Generat
     Nothing but a bound is said where most laws that fit need more than REACH times the labels.
     """
     now, points = law.most, f"{100 * gain:g} point{'s' if round(100 * gain, 6) != 1 else ''}"
-    floors, scales, rates = law.sample(SAMPLES, rng)
-    here = floors + scales * now**-rates
+    laws = law.sample(SAMPLES, rng)
     # Each law is asked for a gain on its own error: noise of the last count is no gain.
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        reach = np.where(
-            here - gain > floors, (scales / (here - gain - floors)) ** (1 / rates), np.inf
-        )
-    middle, low, high = _read(np.where(np.isfinite(reach), reach, np.inf), now)
+    reach = reached(laws, errors_at(laws, now) - gain)
+    middle, low, high = _read(reach, now)
     if middle is None:
         least = (
             f"the curve supports no number within {REACH:g} times the {now:.0f} labels there are"
@@ -86,12 +90,8 @@ def labels_saved(transfer: PowerLaw, scratch: PowerLaw, *, rng: np.random.Genera
     """
     most = min(transfer.most, scratch.most)
     fewest = float(transfer.counts.min())
-    floors, scales, rates = scratch.sample(SAMPLES, rng)
-    goals = floors + scales * most**-rates
-    floors, scales, rates = transfer.sample(SAMPLES, rng)
-    margin = goals - floors
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        n = np.where(margin > 0, (scales / np.maximum(margin, 1e-300)) ** (1 / rates), np.inf)
+    goals = errors_at(scratch.sample(SAMPLES, rng), most)
+    n = reached(transfer.sample(SAMPLES, rng), goals)
     saved = most - np.maximum(n, fewest)
     low, middle, high = (float(np.quantile(saved, q, method="lower")) for q in (0.025, 0.5, 0.975))
     if middle <= 0:

@@ -29,7 +29,8 @@ class Metric:
     scale: "share" (means of right or wrong) and "quotient" (of counts, as F1), in [0, 1]; "area",
     in [0, 1], finer than counts; "correlation", in [-1, 1], 0 is chance; "loss", in [0, inf), 0 is
     perfect; "one minus loss", in (-inf, 1], 1 is perfect. `summary` prepares what `read` turns into
-    one value a resample. `rests_on` gives, for the truth, the number of examples on which a metric in [0, 1] rests.
+    one value a resample. `rests_on` gives, for the truth, the number of examples on which a metric
+    in [0, 1] rests.
     """
 
     name: str
