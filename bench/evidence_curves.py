@@ -1,4 +1,4 @@
-"""Does a label curve predict the accuracy at four times the labels? On shared data, by the probe."""
+"""Does a label curve predict the accuracy at four times the labels? On shared data, probed."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ from headstart.records import Calibration, ConfidenceBin, Interval, TaskFacts
 BINS = 15
 FEWEST = 10  # predictions a bin, at least
 RESAMPLES = 400
+SELDOM = 0.025  # of outcomes of a calibrated model: what they seldom show is no chance
 METHOD = "bins of equal counts, distances debiased (Kumar et al. 2019), bootstrap interval"
 
 
@@ -67,30 +68,35 @@ def folded(mean: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     from scipy.special import ndtr
 
     mean, safe = np.abs(mean), np.maximum(deviation, 1e-300)
-    z = mean / safe
+    z = np.minimum(mean / safe, 40.0)
     density = np.exp(-(z**2) / 2) * np.sqrt(2 / np.pi)
     return np.where(deviation > 0, safe * density + mean * (2 * ndtr(z) - 1), mean)
 
 
-def _gaps(
-    confidence: np.ndarray, right: np.ndarray, bins: np.ndarray
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Prepare: weights (m, b) -> share, mean distance and its standard error of each bin (k, b)."""
+Found = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # share, mean distance, its standard error: (k, b)
+
+
+def _gaps(confidence: np.ndarray, right: np.ndarray, bins: np.ndarray) -> Callable[..., Found]:
+    """Prepare: weights (m, b) -> `Found`.
+
+    `doubt` > 0 adds to the variance of a bin as Laplace's two more predictions would (0.5): a bin
+    all of whose answers are right is not certain.
+    """
     from scipy.sparse import csr_array
 
     m, k = len(bins), int(bins.max()) + 1
     gap = right - confidence
-    rows = [np.ones(m), gap, gap**2]
-    counted, summed, squared = (
-        csr_array((row, (bins, np.arange(m))), shape=(k, m)) for row in rows
-    )
+    rows, at = [np.ones(m), gap, gap**2], (bins, np.arange(m))
+    counted, summed, squared = (csr_array((row, at), shape=(k, m)) for row in rows)
 
-    def gaps(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def gaps(weights: np.ndarray, doubt: float = 0.0) -> Found:
         count = np.maximum(counted @ weights, 1e-12)
         mean = summed @ weights / count
-        # Laplace's two more predictions: a bin all of whose answers are right is not certain.
-        variance = (squared @ weights - count * mean**2 + 0.5) / (count + 1)
-        return count / count.sum(axis=0), mean, np.sqrt(np.maximum(variance, 0) / count)
+        left = squared @ weights - count * mean**2 + doubt
+        variance = np.maximum(left, 0) / np.maximum(count - 1 + 2 * (doubt > 0), 1)
+        return count / count.sum(axis=0), mean, np.sqrt(variance / count)
 
     return gaps
 
@@ -141,7 +147,7 @@ def calibration(
     boot = Bootstrap({}, units - 1, units, n)
     low, high = positive_bounds(float(squares.mean()), np.concatenate(briers), boot.freedom)
     found = gaps(np.ones((len(right), 1)))
-    spread = _spread(found, np.concatenate(errors), boot)
+    spread = _spread(gaps(np.ones((len(right), 1)), 0.5), np.concatenate(errors), boot)
     chance = _seen_by_chance(found, confidence, bins, spread[1], rng, resamples)
     return Calibration(
         error=_error_interval(found, spread[0], chance, boot.freedom),
@@ -149,9 +155,6 @@ def calibration(
         bins=_diagram(confidence, right, bins, units / n),
         method=METHOD,
     )
-
-
-Found = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def _spread(found: Found, values: np.ndarray, boot: Bootstrap) -> tuple[float, float]:
@@ -167,7 +170,7 @@ def _seen_by_chance(
     found: Found, confidence: np.ndarray, bins: np.ndarray, inflation: float,
     rng: np.random.Generator, trials: int,
 ) -> float:  # fmt: skip
-    """Return how often a calibrated model shows at least this plug-in ECE: the share of trials."""
+    """Return how often a calibrated model shows at least this plug-in ECE, up to SELDOM."""
     share, gap, _ = found
     seen = float((share * np.abs(gap)).sum())
     size, k = len(bins), int(bins.max()) + 1
@@ -176,6 +179,8 @@ def _seen_by_chance(
         noise = (rng.random(size) < confidence) - confidence
         chance = np.abs(np.bincount(bins, noise, minlength=k)).sum() / size * inflation
         more += chance >= seen
+        if more >= SELDOM * (trials + 1):
+            break  # often enough: how often precisely does not matter
     return more / (trials + 1)
 
 
@@ -184,7 +189,7 @@ def _error_interval(found: Found, spread: float, chance: float, freedom: int) ->
     if freedom < 1 or not np.isfinite(spread):
         return Interval(value=value)
     half = quantile(freedom) * spread
-    low = max(0.0, value - half) if chance < 0.025 else 0.0
+    low = max(0.0, value - half) if chance < SELDOM else 0.0
     return Interval(value=value, low=low, high=min(1.0, value + half))
 
 

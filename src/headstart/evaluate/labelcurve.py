@@ -24,8 +24,8 @@ from headstart.records import Interval
 
 FEWEST = 4  # different counts that a curve needs
 REACH = 4.0  # times the largest count: beyond, nothing is said
-RATES = np.geomspace(0.08, 2.5, 32)
-FLOORS = np.linspace(0.0, 0.99, 25)  # of the lowest error seen
+RATES = np.geomspace(0.08, 2.5, 60)
+FLOORS = np.linspace(0.0, 0.995, 50)  # of the lowest error seen
 SHIFTS = np.array([0.0, 0.1, 0.2, 0.4, 0.8, 1.6])  # of the largest count
 PLAIN = 0.5  # prior weight of no shift
 RATE_PRIOR = (0.5, 0.7)  # centre, and standard deviation of its logarithm
