@@ -23,19 +23,19 @@ from bench.evidence_data import (
 from bench.pools import Pool, pool, scrambled, simple_pool
 from bench.table import Row
 from headstart.compute.threads import threads
-from headstart.evaluate import intervals, judge
+from headstart.evaluate import compare, intervals
 from headstart.evaluate.abstention import abstention, aurc, risks
 from headstart.evaluate.calibration import brier, calibration, confidence_of
 from headstart.evaluate.measure import measure
 from headstart.evaluate.metrics import metric
 from headstart.evaluate.verdict import difference
-from headstart.records import Calibration, Interval, Sealed, TaskFacts
+from headstart.records import Calibration, Interval, TaskFacts
 
 NAME = "evidence"
 SIZES = (50, 200, 1000)
 RESAMPLES = 300
 ALARMS = 500  # trials of equal models
-COVERED = {50: 1000, 200: 1000, 1000: 700}
+COVERED = {50: 800, 200: 800, 1000: 600}
 HARMED = 200
 STRENGTHS = (0.1, 0.4, 1.0)  # of the noise in early weights
 
@@ -46,13 +46,13 @@ def run() -> list[Row]:
 
 
 def answer(truth: np.ndarray, first: np.ndarray, second: np.ndarray, rng: Any) -> str:
-    """Return the verdict on two classifiers' scores, as a run would."""
+    """Return the verdict on two classifiers' scores, as the judge finds it."""
     labels = tuple(map(str, range(first.shape[1])))
     task = TaskFacts("classification", labels, ("accuracy",))
-    return judge(
-        task, Sealed(truth), {"candidate": first, "baseline": second}, candidate="candidate",
-        baseline="baseline", rng=rng, resamples=RESAMPLES,
-    ).verdict.answer  # fmt: skip
+    scores = {"candidate": first, "baseline": second}
+    boot = intervals.bootstrap(task, truth, scores, rng=rng, resamples=RESAMPLES)
+    (found,) = compare(task, truth, scores, boot, candidate="candidate", baselines=["baseline"])
+    return found.answer
 
 
 def false_claims() -> Iterator[Row]:

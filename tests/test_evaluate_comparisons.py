@@ -142,3 +142,22 @@ def test_the_judge_fills_all_that_predictions_and_truth_can_tell() -> None:
         baseline="m", rng=np.random.default_rng(0), resamples=50,
     )  # fmt: skip
     assert [c.name for c in one.checks] == ["one class"] and one.comparisons == ()
+
+
+@pytest.mark.parametrize(("won", "lost"), [(6, 0), (9, 1), (16, 6), (18, 6), (40, 22), (3, 14)])
+def test_one_comparison_says_what_the_verdict_says(won: int, lost: int) -> None:
+    truth = np.arange(300) % 3
+    place = np.arange(300)
+    scores = {}
+    for name, right in (
+        ("probe", place >= lost),
+        ("simple", (place < lost) | (place >= lost + won)),
+    ):
+        said = np.where(right, truth, (truth + 1) % 3)
+        scores[name] = np.where(np.eye(3)[said] > 0, 0.8, 0.1)
+    made = judge(
+        TASK, Sealed(truth), scores, candidate="probe", baseline="simple",
+        rng=np.random.default_rng(0), resamples=300,
+    )  # fmt: skip
+    (one,) = made.comparisons
+    assert one.answer == made.verdict.answer and one.difference == made.verdict.difference

@@ -16,6 +16,7 @@ from headstart.evaluate.intervals import Bootstrap
 from headstart.evaluate.metrics import Metric, metric
 from headstart.evaluate.verdict import (
     ALPHA,
+    answer_of,
     difference,
     mcnemar,
     number,
@@ -87,7 +88,10 @@ def compare(
     made = []
     for one in found:
         p = next(corrected) if one.p is not None else None
-        updated = one.model_copy(update={"p_holm": p, "answer": answer_by(one.difference.value, p)})
+        answer = answer_by(one.difference.value, p)
+        if answer != answer_of(one.difference):
+            answer = "no clear difference"  # nothing is claimed that the interval does not show
+        updated = one.model_copy(update={"p_holm": p, "answer": answer})
         values = (of.compute(truth, scores[candidate]), of.compute(truth, scores[one.against]))
         words = _words(of, updated, values, boot.n, clusters, len(known))
         made.append(updated.model_copy(update={"words": words}))
