@@ -122,6 +122,8 @@ def test_odd_test_parts_are_named() -> None:
     low, high = binomtest(4, 5).proportion_ci(0.95, method="wilson")
     assert f"{low:.2f} to {high:.2f}" in words
     assert check_truth_part(TASK, np.arange(60) % 3) == []
+    (rare,) = check_truth_part(TASK, np.array([0] * 40 + [1] * 40 + [2] * 4))
+    assert rare.name == "rare classes" and "'c'" in rare.words and "'a'" not in rare.words
     assert check_truth_part(TASK, np.zeros(0, int))[0].level == "error"
     silent = check_truth_part(MANY, np.tile([1, 0], (40, 1)))
     assert "'y'" in silent[0].words and "'x'" not in silent[0].words

@@ -11,6 +11,7 @@ from headstart.evaluate.verdict import FEW
 from headstart.records import Check, TaskFacts
 
 SHOWN = 5  # names or pairs that a sentence lists
+RARE = 10  # examples of a class, below which intervals of means over classes cover too little
 KEPT = 200  # pairs that the record keeps
 
 
@@ -37,6 +38,14 @@ def check_truth_part(task: TaskFacts, truth: np.ndarray) -> list[Check]:
                 "the others, or split again."
             )
             made.append(Check(name="one class", level="warning", words=words))
+        sizes = np.bincount(truth, minlength=len(task.labels))
+        rare = [task.labels[c] for c in np.flatnonzero((sizes > 0) & (sizes < RARE))]
+        if rare and len(present) > 1 and n >= FEW:
+            words = (
+                f"Fewer than {RARE} test examples each: {_some(rare)}. What is said of them, and "
+                "means over classes (macro F1, average precision), is less sure than it looks."
+            )
+            made.append(Check(name="rare classes", level="note", words=words))
     if task.kind == "multi-label":
         on = truth.sum(axis=0)
         silent = [label for label, count in zip(task.labels, on, strict=True) if not count]

@@ -55,13 +55,15 @@ def judge(
     baselines: Sequence[str] = (),
     seconds: Mapping[str, float] | None = None,
     ids: Sequence[str] | None = None,
+    detail: bool = True,
 ) -> Judgement:
     """Open the seal and judge every result of `scores` on the same test examples and resamples.
 
     scores: name to probabilities (n, k) or predictions (n,). candidate, baseline: names of the
     best of either, chosen on validation data. groups: object (n,); then whole groups are resampled,
     and there is a table of them. baselines: all that the candidate is compared with; else
-    `baseline` alone. seconds: what each result took. ids: of the test examples.
+    `baseline` alone. seconds: what each result took. ids: of the test examples. detail: whether
+    `evidence` is measured too, which takes most of the time.
     Raises UsageError, before the seal is broken, for an unknown name, no examples, groups of
     another length, or scores that are not finite or of the wrong shape; AlreadyOpened for a second
     judgement; DataError where the targets are none of the task.
@@ -99,7 +101,7 @@ def judge(
         ),
         evidence={
             name: evidence_of(task, truth, s, rng=rng, groups=groups, ids=ids, resamples=resamples)
-            for name, s in scores.items()
+            for name, s in (scores.items() if detail else ())
         },
         checks=tuple(
             check_truth_part(task, truth)
