@@ -199,7 +199,7 @@ def _bounded(
         return float(low), float(high)
     # Classes without an error have no variance in the bootstrap; a mean over classes must not
     # seem to know more for it. Quotients take their variance from all predictions.
-    most = size if of.scale == "share" else float(boot.n)
+    most = size if of.scale == "share" else max(size, float(boot.n))
     return wilson(value, float(np.minimum(spread / error**2, most)), student)
 
 

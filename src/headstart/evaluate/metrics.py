@@ -156,7 +156,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("matthews", "Matthews correlation", True, _ONE, "correlation", _COUNTS, _matthews,
            harmonic_size),
     # F1 of all decisions of all labels together.
-    Metric("f1_micro", "micro F1", True, _MANY, "quotient", _COUNTS, _f1_micro),
+    Metric("f1_micro", "micro F1", True, _MANY, "quotient", _COUNTS, _f1_micro, np.size),
     # Mean of the F1 of each example's labels.
     Metric("f1_samples", "F1 of an example", True, _MANY, "share",
            summaries.mean_of(summaries.example_f1), _same),
