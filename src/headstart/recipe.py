@@ -62,8 +62,8 @@ def anchored(text: str | None) -> str | None:
     """Return a path that exists as an absolute one; anything else as it is."""
     if text is None or text == PYTHON_OBJECTS:
         return text
-    prefix = "local:" if text.startswith("local:") else ""
-    path = Path(text.removeprefix("local:")).expanduser()
+    prefix = next((p for p in ("local:", "random:") if text.startswith(p)), "")
+    path = Path(text.removeprefix(prefix)).expanduser()
     return f"{prefix}{path.resolve()}" if path.exists() else text
 
 

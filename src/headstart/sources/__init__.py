@@ -7,11 +7,12 @@ from headstart.plugins import registry
 from headstart.sources.backbone import Backbone, BackboneCard, Batch, Stage
 from headstart.sources.base import Source
 from headstart.sources.local import LOCAL
+from headstart.sources.random import RANDOM
 from headstart.sources.starter import STARTER, STARTERS
 from headstart.sources.transformers import HUB
 
 # In the order in which they are asked whether an id is theirs: what exists here goes first.
-BUILTIN: tuple[Source, ...] = (STARTER, LOCAL, HUB)
+BUILTIN: tuple[Source, ...] = (STARTER, RANDOM, LOCAL, HUB)
 
 
 def load(id: str, *, allow_pickle: bool = False) -> Backbone:
@@ -25,7 +26,7 @@ def load(id: str, *, allow_pickle: bool = False) -> Backbone:
 def source_of(id: str) -> Source:
     """Return the source that `id` belongs to.
 
-    `starter:…`, `local:PATH` and `hf:org/name` say it. Otherwise a path that exists wins, then a
+    `starter:…`, `local:PATH`, `hf:org/name` and `random:ID` say it. Otherwise a path that exists wins, then a
     string that can only be a path, then `org/name` on the hub. Raises ModelNotFound.
     """
     sources = registry("sources", BUILTIN)

@@ -207,12 +207,13 @@ def _assemble(
 
 
 def _embed(module: nn.Module, accepts: frozenset[str], pooling: str, batch: Batch) -> Tensor:
-    return _pooled(module, pooling, batch, module(**_accepted(batch, accepts)))
+    more = {"output_hidden_states": True} if pooling == "layers" else {}
+    return _pooled(module, pooling, batch, module(**_accepted(batch, accepts), **more))
 
 
 def _pooled(module: nn.Module, pooling: str, batch: Batch, output: Any) -> Tensor:
     mask = batch.get("attention_mask")
-    if pooling == "mean":
+    if pooling in ("mean", "layers"):
         mask = step_mask(module, mask, output.last_hidden_state.shape[1])
     return pool(pooling, output, mask)
 

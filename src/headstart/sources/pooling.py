@@ -4,6 +4,7 @@ pooler   the model's own pooled output, flattened (MobileNet, ResNet, ConvNeXt, 
 cls      the first token of the last hidden state (ViT, DeiT …)
 mean     mean over the tokens or time steps that are no padding (BERT, GPT-2, wav2vec 2.0 …)
 average  mean over height and width of a feature map (n, c, h, w)
+layers   mean over the tokens of the mean over all layers, embeddings left out (see layers.py)
 """
 
 from __future__ import annotations
@@ -48,6 +49,9 @@ def pool(pooling: str, output: Any, mask: Tensor | None) -> Tensor:
         pooled: Tensor = output.pooler_output
         # A 4-d "pooled" map that still has height and width is averaged, not spread out.
         return pooled.flatten(2).mean(2) if pooled.ndim == 4 else pooled.flatten(1)
+    if pooling == "layers":
+        after = output.hidden_states[1:]
+        return masked_mean(sum(after[1:], after[0]) / len(after), mask)
     hidden: Tensor = output.last_hidden_state
     if pooling == "average":
         return hidden.flatten(2).mean(2)

@@ -1,0 +1,73 @@
+"""`headstart rank`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from headstart.cli.common import Column, Encoding, Json, Root, Target, screen_for
+
+
+def register(app: typer.Typer) -> None:
+    """Put the command on `app`."""
+    app.command()(rank)
+
+
+def rank(
+    data: Annotated[str, typer.Argument(help="Labelled data, of any form that transfer takes.")],
+    models: Annotated[
+        str | None,
+        typer.Option(help="Model ids or folders A,B,C (random:A: untrained); else all here."),
+    ] = None,
+    scores: Annotated[
+        str | None,
+        typer.Option(help="Of logme,h_score,knn,probe,sfda,leep,nce; else all that serve."),
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option(min=0, help="Fine-tune so many of the first at the end.")
+    ] = 0,
+    budget: Annotated[str, typer.Option(help="Time for --confirm: 90s, 10m, 1h.")] = "10m",
+    examples: Annotated[
+        int, typer.Option(min=20, help="Training examples that are looked at, at most.")
+    ] = 1000,
+    pooling: Annotated[
+        str, typer.Option(help="own, or layers (text): the mean over all layers.")
+    ] = "own",
+    input: Column = None,
+    target: Target = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="classification, multi-label or regression.")
+    ] = None,
+    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    encoding: Encoding = "utf-8",
+    root: Root = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    allow_pickle: Annotated[
+        bool, typer.Option(help="Accept pickled weights (read with weights_only).")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Rank pretrained models for DATA, best first, without training them."""
+    from headstart.run.ranking import rank as rank_models
+
+    screen = screen_for(as_json)
+    found = rank_models(
+        data, None if models is None else models.split(","),
+        scores=None if scores is None else scores.split(","),
+        confirm=confirm, budget=budget, examples=examples, pooling=pooling, input=input,
+        target=target, group=group, task=task, modality=modality, encoding=encoding, root=root,
+        seed=seed, allow_pickle=allow_pickle, progress=screen.progress, say=screen.say,
+    )  # fmt: skip
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), indent=2, ensure_ascii=False))
+        return
+    from rich.console import Console
+
+    from headstart.ranking.show import shown
+
+    console = Console(highlight=False)
+    for part in shown(found):
+        console.print(part, markup=False, soft_wrap=isinstance(part, str))

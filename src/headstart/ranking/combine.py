@@ -1,0 +1,118 @@
+"""One number from several scores and a static prior, and how sure it is.
+
+Transferability scores are noisy measurements of one thing, and highly correlated: each is put on
+one scale, their mean is put on that scale again, and it is shrunk towards the static prior. The
+less the scores are certain (half-samples say how much), the more the prior counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headstart.ranking.standard import Scale, standardised
+
+# Weight of the scores where they are certain; the prior has the rest. Fixed by reason: neither
+# is known to be the better one in advance. bench/ranking_tables.py learns it leave-one-data-set-out
+# too: on those tables (ImageNet networks alone) anything from 0 to 0.5 does as well.
+TRUST = 0.5
+# How far fine-tuned accuracy scatters around a combined score, in standard deviations over models:
+# root mean square on the published tables (bench/ranking_tables.py, tests/test_ranking_tables.py).
+SCATTER = 0.8
+DRAWS = 200  # of that scatter, for each half-sample
+LEAST_DRAWS = 5000  # in all
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Combined:
+    """Combined scores of m models. `low`, `high`: 95 % interval from half-samples (nan without).
+
+    `best`: probability of being the best after fine-tuning, sampling and scatter both counted.
+    `over` (m, m): probability that the model of the row beats that of the column. `weight`: what
+    the scores counted in the end; the prior has the rest.
+    """
+
+    values: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    best: np.ndarray
+    over: np.ndarray
+    weight: float
+
+
+def mean_score(scores: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the mean of standardised scores (m,), standardised again."""
+    return standardised(np.mean([standardised(values) for values in scores.values()], axis=0))
+
+
+def trust(noise: float, given: float = TRUST) -> float:
+    """Return the weight of scores that have sampling variance `noise` >= 0 beside variance 1.
+
+    The usual shrinkage of a measurement: at no noise `given`, falling towards 0.
+
+    >>> trust(0.0), round(trust(1.0), 3)
+    (0.5, 0.333)
+    """
+    if given >= 1.0:
+        return 1.0
+    odds = given / (1.0 - given) / (1.0 + noise)
+    return odds / (1.0 + odds)
+
+
+def combine(
+    scores: Mapping[str, np.ndarray],
+    resampled: Mapping[str, np.ndarray],
+    prior: np.ndarray | None,
+    *,
+    rng: np.random.Generator,
+) -> Combined:
+    """Combine scores (m,) by name with a static prior (m,), None where nothing is known.
+
+    `resampled`: the same scores on half-samples (b, m), as `half_samples` scales them; b may be 0.
+    """
+    whole = mean_score(scores)
+    again = _again(scores, resampled)
+    noise = float(again.var(axis=0).mean()) if len(again) > 1 else 0.0
+    weight = 1.0 if prior is None else trust(noise)
+    base = np.zeros_like(whole) if prior is None else (1.0 - weight) * prior
+    values = base + weight * whole
+    varied = base + weight * again if len(again) else values[None]
+    low, high = np.quantile(varied, [0.025, 0.975], axis=0)
+    if len(again) < 2:
+        low = high = np.full_like(values, np.nan)
+    best, over = _chances(varied, rng)
+    return Combined(
+        values, np.minimum(low, values), np.maximum(high, values), best, over, weight
+    )
+
+
+def _again(scores: Mapping[str, np.ndarray], resampled: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the mean score (b, m) of every half-sample, on the scales of the whole sample.
+
+    A half-sample that lifts all models alike says nothing of their order: its median is taken out.
+    """
+    scales = {name: Scale.of(values) for name, values in scores.items()}
+    parts = []
+    for name, values in resampled.items():
+        drift = np.median(values - scores[name], axis=1, keepdims=True)
+        parts.append(scales[name](values - drift))
+    if not parts or not len(parts[0]):
+        return np.zeros((0, len(next(iter(scores.values())))))
+    whole = np.mean([scales[name](values) for name, values in scores.items()], axis=0)
+    return Scale.of(whole)(np.mean(parts, axis=0))
+
+
+def _chances(varied: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return (probability of being best (m,), of beating each other (m, m)).
+
+    From values (b, m) of b half-samples, with the scatter of fine-tuned accuracy around them.
+    """
+    count, models = varied.shape
+    draws = max(DRAWS, LEAST_DRAWS // count)
+    noise = rng.normal(0.0, SCATTER, (count, draws, models))
+    drawn = (varied[:, None] + noise).reshape(-1, models)
+    best = np.bincount(drawn.argmax(axis=1), minlength=models) / len(drawn)
+    over = np.stack([(drawn[:, [one]] > drawn).mean(axis=0) for one in range(models)])
+    return best, over

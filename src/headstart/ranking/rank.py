@@ -1,0 +1,210 @@
+"""Rank pretrained models for one data set, from its training part alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from headstart.compute.progress import Progress, silent
+from headstart.compute.randomness import rng_for
+from headstart.data.dataset import Dataset
+from headstart.errors import DataError, HeadstartError, ModelError, TooFewExamples, UsageError
+from headstart.plugins import registry
+from headstart.ranking import BUILTIN, Score
+from headstart.ranking.candidate import Candidate, Look, embedder
+from headstart.ranking.checks import columns
+from headstart.ranking.combine import Combined, combine
+from headstart.ranking.prior import Prior, static_prior
+from headstart.ranking.ranked import Ranked, Ranking, Skipped
+from headstart.ranking.resample import half_samples, sample
+from headstart.ranking.similarity import MEANING, WORDS
+
+EXAMPLES = 1000  # looked at, at most: more of them tell models apart little better
+HALVES = 40
+SURE = 0.9  # probability from which one model is said to be better than another
+
+
+def rank(
+    data: Dataset,
+    models: Sequence[str],
+    *,
+    scores: Sequence[str] | None = None,
+    examples: int = EXAMPLES,
+    halves: int = HALVES,
+    pooling: str = "own",
+    seed: int = 0,
+    allow_pickle: bool = False,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda sentence: None,
+) -> Ranking:
+    """Return `models` in order, best first, without training any of them.
+
+    `data`: training examples (a Dataset holds no test labels), of which at most about `examples`
+    are looked at, in equal shares of the classes. `scores`: names from BUILTIN; None takes all
+    that serve the task. `pooling`: "own", or "layers" for the mean over a text model's layers.
+    A model that cannot be loaded or used is skipped and named; the others go on.
+
+    Raises UsageError for unknown names, TooFewExamples for one class or fewer examples than
+    classes, DataError for targets without spread, ModelError where no model is left.
+    """
+    start = time.perf_counter()
+    if pooling not in ("own", "layers"):
+        raise UsageError(f"--pooling {pooling!r} is unknown; known: own, layers.")
+    chosen = _chosen(scores, data.task.name)
+    _check(data)
+    if examples < 20:
+        raise UsageError(f"--examples must be at least 20, got {examples}.")
+    rows = sample(data.targets, examples, rng=rng_for(seed, "ranking sample"))
+    part = data.take(rows)
+    parts = half_samples(part.targets, count=halves, rng=rng_for(seed, "half-samples"))
+    wordy = data.task.name != "regression" and data.inputs.modality != "text"
+    embed = embedder() if wordy else None
+    look = Look(part, chosen, parts, embed, pooling == "layers", allow_pickle, seed, progress)
+    found, skipped = _looked_at(look, models, say)
+    ranking = _ranking(look, found, skipped, seed)
+    return replace(
+        ranking, of=len(data), pooling=pooling, seconds=round(time.perf_counter() - start, 3)
+    )
+
+
+def _chosen(names: Sequence[str] | None, kind: str) -> list[Score]:
+    known = registry("ranking", BUILTIN)
+    if names is None:
+        return [score for score in known.values() if kind in score.kinds]
+    found = []
+    for name in dict.fromkeys(names):
+        if name not in known:
+            raise UsageError(f"Unknown score {name!r}; known: {', '.join(known)}.")
+        if kind not in known[name].kinds:
+            serves = ", ".join(s.name for s in known.values() if kind in s.kinds)
+            raise UsageError(f"The score {name} does not serve {kind}; these do: {serves}.")
+        found.append(known[name])
+    if not found:
+        raise UsageError(f"No score was named; known: {', '.join(known)}.")
+    return found
+
+
+def _check(data: Dataset) -> None:
+    """Say what is wrong with the targets before any model is loaded."""
+    who = f"Ranking on {data.name!r}"
+    if data.task.name == "classification" and len(data) < data.task.outputs:
+        raise TooFewExamples(
+            f"{who}: {len(data)} training examples of {data.task.outputs} classes, fewer examples "
+            "than classes. Add examples, or merge rare classes."
+        )
+    columns(who, data.targets)
+
+
+def _looked_at(
+    look: Look, models: Sequence[str], say: Callable[[str], None]
+) -> tuple[list[Candidate], list[Skipped]]:
+    found: list[Candidate] = []
+    skipped: list[Skipped] = []
+    for model in dict.fromkeys(models):
+        try:
+            found.append(look.at(model))
+        except TooFewExamples:
+            raise  # of the data, and so of every model
+        except (HeadstartError, MemoryError, OSError) as error:
+            reason = " ".join(str(error).split()) or type(error).__name__
+            skipped.append(Skipped(model, reason))
+            say(f"Skipped: {model}: {reason}")
+    if not found:
+        why = skipped[0].reason if skipped else "none was named"
+        raise ModelError(f"None of {len(skipped)} models can be ranked: {why}")
+    return found, skipped
+
+
+def _ranking(
+    look: Look, found: list[Candidate], skipped: list[Skipped], seed: int
+) -> Ranking:
+    names = [s.name for s in look.scores if all(s.name in one.scores for one in found)]
+    if not names:
+        raise DataError(
+            f"No score can be computed for every model: {', '.join(s.name for s in look.scores)} "
+            "need a source head. Choose others with --scores."
+        )
+    scores = {name: np.array([one.scores[name] for one in found]) for name in names}
+    again = {
+        name: np.stack([one.resampled[name] for one in found], axis=1)
+        for name in (names if look.halves else [])
+    }
+    prior = static_prior([one.card for one in found])
+    rng = rng_for(seed, "combination")
+    combined = combine(scores, again, prior.values if prior.parts else None, rng=rng)
+    units = {score.name: score.unit for score in look.scores}
+    units["task_similarity"] = MEANING if look.embed else WORDS
+    return Ranking(
+        data=look.data.name,
+        task=look.data.task.name,
+        examples=len(look.data),
+        of=len(look.data),
+        pooling="own",
+        models=_in_order(look, found, combined, prior),
+        skipped=skipped,
+        combined=names,
+        weight=round(combined.weight, 4),
+        prior_parts=list(prior.parts),
+        half_samples=len(look.halves),
+        units=units,
+        verdict=verdict([one.card.title for one in found], combined, prior),
+        seconds=0.0,
+    )
+
+
+def _in_order(
+    look: Look, found: list[Candidate], combined: Combined, prior: Prior
+) -> list[Ranked]:
+    order = np.argsort(-combined.values, kind="stable")
+    places = 1 + np.argsort(np.argsort(-prior.values, kind="stable"), kind="stable")
+    models = []
+    for at in order:
+        one, low = found[at], combined.low[at]
+        models.append(
+            Ranked(
+                model=one.card.id,
+                title=one.card.title,
+                combined=round(float(combined.values[at]), 4),
+                low=None if np.isnan(low) else round(float(low), 4),
+                high=None if np.isnan(low) else round(float(combined.high[at]), 4),
+                best=round(float(combined.best[at]), 4),
+                prior=round(float(prior.values[at]), 4) if prior.parts else None,
+                prior_place=int(places[at]) if prior.parts else None,
+                scores={s.name: one.scores.get(s.name) for s in look.scores},
+                criteria=one.criteria,
+            )
+        )
+    return models
+
+
+def verdict(titles: Sequence[str], combined: Combined, prior: Prior) -> str:
+    """Say in one sentence how the ranking stands beside the static prior."""
+    top = int(combined.values.argmax())
+    if len(titles) == 1:
+        return "One model alone: there is nothing to rank."
+    if not prior.parts:
+        return (
+            f"{titles[top]} ranks first (probability of being best {combined.best[top]:.2f}). "
+            "There is no static prior to hold it against: neither published accuracy nor size is "
+            "known of every model."
+        )
+    listed = int(prior.values.argmax())
+    if listed == top:
+        return (
+            f"{titles[top]} ranks first, as it does in the static list "
+            f"({' and '.join(prior.parts)}): the scores change nothing at the top."
+        )
+    sure = float(combined.over[top, listed])
+    ends = (
+        "the ranking beats the static list here"
+        if sure >= SURE
+        else "that is too little to say that the ranking beats the static list; --confirm 2 decides"
+    )
+    return (
+        f"{titles[top]} ranks first, {titles[listed]} in the static list "
+        f"({' and '.join(prior.parts)}). Probability that the first is the better one: "
+        f"{sure:.2f}; {ends}."
+    )
