@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PAGE = Path(__file__).with_name("cli.md")
-COMMANDS = ("transfer", "predict", "evaluate", "models", "augment", "report", "demo")
+COMMANDS = ("transfer", "predict", "evaluate", "rank", "models", "augment", "report", "demo")
 
 
 def help_of(*command: str) -> str:

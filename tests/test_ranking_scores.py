@@ -247,9 +247,7 @@ def slow_sfda(features: np.ndarray, labels: np.ndarray, weight: float) -> float:
     def posterior(x: np.ndarray) -> np.ndarray:
         means = np.stack([x[labels == c].mean(axis=0) for c in range(3)])
         prior = np.bincount(labels) / len(labels)
-        within = sum(
-            p * np.cov(x[labels == c].T, bias=True) for c, p in enumerate(prior)
-        )
+        within = sum(p * np.cov(x[labels == c].T, bias=True) for c, p in enumerate(prior))
         level = np.trace(within) / x.shape[1]
         within = (1 - weight) * within + weight * level * np.eye(x.shape[1])
         _, vectors = linalg.eigh(np.cov(x.T, bias=True), within)
@@ -302,7 +300,7 @@ def test_rotation_and_order_change_nothing(score: Callable) -> None:
 
 
 @pytest.mark.parametrize("score", BUILTIN, ids=lambda score: score.name)
-def test_bad_input_is_refused_by_name(score) -> None:  # noqa: ANN001
+def test_bad_input_is_refused_by_name(score) -> None:
     features, labels = source()
     with pytest.raises(TooFewExamples, match="2 classes"):
         score.function(features, np.zeros(40, np.int64))

@@ -83,9 +83,7 @@ class Look:
                 resampled[score.name] = scaled(values, whole, len(self.halves[0]), total)[:, 0]
         return scores, resampled
 
-    def _criteria(
-        self, backbone: Backbone, extractor: Extractor, features: np.ndarray
-    ) -> Criteria:
+    def _criteria(self, backbone: Backbone, extractor: Extractor, features: np.ndarray) -> Criteria:
         inputs, card = self.data.inputs, backbone.card
         reference = find_reference(backbone.fingerprint)
         distance, low, high = None, None, None

@@ -72,7 +72,8 @@ def columns(who: str, targets: np.ndarray) -> np.ndarray:
     """
     if targets.ndim == 1 and np.issubdtype(targets.dtype, np.integer):
         codes, count = classes(who, targets)
-        return np.eye(count)[codes]
+        hot: np.ndarray = np.eye(count)[codes]
+        return hot
     table = np.asarray(targets, np.float64).reshape(len(targets), -1)
     if not np.isfinite(table).all():
         raise DataError(f"{who}: some targets are NaN or infinite. Remove those examples.")
@@ -84,4 +85,5 @@ def columns(who: str, targets: np.ndarray) -> np.ndarray:
         )
     if targets.ndim == 2:
         return table[:, spread > 0]
-    return (table - table.mean(axis=0)) / spread
+    standard: np.ndarray = (table - table.mean(axis=0)) / spread
+    return standard

@@ -49,8 +49,11 @@ def evidence(
     """
     scale = float(squared[0]) if len(squared) else 1.0
     coarse = np.log(scale) + np.linspace(np.log(QUIET), -np.log(QUIET), GRID)
-    values = profile(np.repeat(coarse[:, None], along.shape[1], axis=1), squared, along, rest, count)
-    best, top = coarse[values.argmax(axis=0)], values.max(axis=0)
+    values = profile(
+        np.repeat(coarse[:, None], along.shape[1], axis=1), squared, along, rest, count
+    )
+    best = coarse[values.argmax(axis=0)]
+    top: np.ndarray = values.max(axis=0)
     step = coarse[1] - coarse[0]
     offsets = np.linspace(-1.0, 1.0, POINTS)[:, None]
     for _ in range(ZOOMS):

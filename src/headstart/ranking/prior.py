@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from headstart.ranking.standard import BOUND, standardised
 from headstart.sources.backbone import BackboneCard
 from headstart.sources.random import NOTE as RANDOM
+
+PUBLISHED = "published "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +24,11 @@ class Prior:
 
     values: np.ndarray
     parts: tuple[str, ...]
+
+    @property
+    def kind(self) -> Literal["accuracy", "size"]:
+        """What it rests on mainly: "accuracy" where that was published of every model."""
+        return "accuracy" if any(part.startswith(PUBLISHED) for part in self.parts) else "size"
 
 
 def static_prior(cards: Sequence[BackboneCard]) -> Prior:
@@ -35,7 +42,7 @@ def static_prior(cards: Sequence[BackboneCard]) -> Prior:
     found: dict[str, list[float]] = {}
     metric = _common(trained)
     if metric is not None:
-        found["published " + ", ".join(metric)] = [_figure(c, metric) or 0.0 for c in trained]
+        found[PUBLISHED + ", ".join(metric)] = [_figure(c, metric) or 0.0 for c in trained]
     if trained and all(card.parameters for card in trained):
         found["log10 parameters"] = [float(np.log10(card.parameters or 1)) for card in trained]
     if not found:

@@ -16,7 +16,7 @@ from headstart.plugins import registry
 from headstart.ranking import BUILTIN, Score
 from headstart.ranking.candidate import Candidate, Look, embedder
 from headstart.ranking.checks import columns
-from headstart.ranking.combine import Combined, combine
+from headstart.ranking.combine import TRUST, Combined, combine
 from headstart.ranking.prior import Prior, static_prior
 from headstart.ranking.ranked import Ranked, Ranking, Skipped
 from headstart.ranking.resample import half_samples, sample
@@ -118,9 +118,7 @@ def _looked_at(
     return found, skipped
 
 
-def _ranking(
-    look: Look, found: list[Candidate], skipped: list[Skipped], seed: int
-) -> Ranking:
+def _ranking(look: Look, found: list[Candidate], skipped: list[Skipped], seed: int) -> Ranking:
     names = [s.name for s in look.scores if all(s.name in one.scores for one in found)]
     if not names:
         raise DataError(
@@ -133,8 +131,10 @@ def _ranking(
         for name in (names if look.halves else [])
     }
     prior = static_prior([one.card for one in found])
-    rng = rng_for(seed, "combination")
-    combined = combine(scores, again, prior.values if prior.parts else None, rng=rng)
+    combined = combine(
+        scores, again, prior.values if prior.parts else None,
+        trusted=TRUST[prior.kind], rng=rng_for(seed, "combination"),
+    )  # fmt: skip
     units = {score.name: score.unit for score in look.scores}
     units["task_similarity"] = MEANING if look.embed else WORDS
     return Ranking(
@@ -155,9 +155,7 @@ def _ranking(
     )
 
 
-def _in_order(
-    look: Look, found: list[Candidate], combined: Combined, prior: Prior
-) -> list[Ranked]:
+def _in_order(look: Look, found: list[Candidate], combined: Combined, prior: Prior) -> list[Ranked]:
     order = np.argsort(-combined.values, kind="stable")
     places = 1 + np.argsort(np.argsort(-prior.values, kind="stable"), kind="stable")
     models = []

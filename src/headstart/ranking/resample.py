@@ -13,9 +13,7 @@ PER_CLASS = 4
 MOST = 0.7  # of all examples: a larger part says little of how scores vary
 
 
-def half_samples(
-    targets: np.ndarray, *, count: int, rng: np.random.Generator
-) -> list[np.ndarray]:
+def half_samples(targets: np.ndarray, *, count: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Return `count` sorted arrays of rows, no row twice in one, every class in all of them.
 
     At most half of the n examples, and no more than max(200, 4 a class), though at least two of

@@ -49,7 +49,9 @@ def words(name: str) -> frozenset[str]:
     ['running', 'shoe', 'sneaker']
     """
     found = re.findall(r"[^\W\d_]{2,}", name.lower())
-    return frozenset(w[:-1] if len(w) > 3 and w.endswith("s") and w[-2] != "s" else w for w in found)
+    return frozenset(
+        w[:-1] if len(w) > 3 and w.endswith("s") and w[-2] != "s" else w for w in found
+    )
 
 
 def _overlap(one: frozenset[str], other: frozenset[str]) -> float:

@@ -45,7 +45,9 @@ def spectrum(features: Float[np.ndarray, "n d"]) -> Spectrum:
     return Spectrum(left, squared, width)
 
 
-def shrinkage(rows: Float[np.ndarray, "n r"], squared: Float[np.ndarray, " q"], width: int) -> float:
+def shrinkage(
+    rows: Float[np.ndarray, "n r"], squared: Float[np.ndarray, " q"], width: int
+) -> float:
     """Return Ledoit and Wolf's weight of the identity for the covariance of centred features.
 
     `rows`: the features in any orthonormal basis, of which only the lengths count; `squared`: their

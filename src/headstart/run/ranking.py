@@ -13,9 +13,9 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Dataset, joined
 from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
-from headstart.ranking.ranked import Confirmed, Ranked, Ranking
 from headstart.ranking.rank import EXAMPLES
 from headstart.ranking.rank import rank as rank_models
+from headstart.ranking.ranked import Confirmed, Ranked, Ranking
 from headstart.sources import cards, source_of
 
 VALIDATION = 0.2  # of the training examples, where the data has no validation part
@@ -118,7 +118,9 @@ def confirmed(
     else:
         rows = np.arange(len(train), len(data))
     if not len(rows):
-        return replace(ranking, notes=[*ranking.notes, "Not confirmed: too little data to validate."])
+        return replace(
+            ranking, notes=[*ranking.notes, "Not confirmed: too little data to validate."]
+        )
     budget = Budget(seconds)
     done: list[Ranked] = []
     for place, one in enumerate(ranking.models):

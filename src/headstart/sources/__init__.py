@@ -26,8 +26,8 @@ def load(id: str, *, allow_pickle: bool = False) -> Backbone:
 def source_of(id: str) -> Source:
     """Return the source that `id` belongs to.
 
-    `starter:…`, `local:PATH`, `hf:org/name` and `random:ID` say it. Otherwise a path that exists wins, then a
-    string that can only be a path, then `org/name` on the hub. Raises ModelNotFound.
+    `starter:…`, `local:PATH`, `hf:org/name` and `random:ID` say it. Otherwise a path that exists
+    wins, then a string that can only be a path, then `org/name` on the hub. Raises ModelNotFound.
     """
     sources = registry("sources", BUILTIN)
     prefix = id.partition(":")[0]

@@ -23,7 +23,9 @@ def layer_mean(backbone: Backbone) -> Backbone:
     """
     found: Any = backbone
     kinds = ("mean", "cls", POOLING)
-    layers = getattr(getattr(getattr(found, "module", None), "config", None), "num_hidden_layers", 0)
+    layers = getattr(
+        getattr(getattr(found, "module", None), "config", None), "num_hidden_layers", 0
+    )
     if backbone.card.modality != "text" or getattr(found, "pooling", "") not in kinds or not layers:
         raise UsageError(
             f"{backbone.card.id} has no layers to pool over: --pooling layers is for text encoders "

@@ -36,9 +36,7 @@ class Random:
         if not origin or origin.startswith(PREFIX):
             raise ModelNotFound(f"{id!r} names no model; expected random:ID, with the id of one.")
         fresh: Any = load(origin, allow_pickle=allow_pickle).reinitialised(SEED)
-        card = replace(
-            fresh.card, id=id, source=self.name, pretrained_on="", labels=(), note=NOTE
-        )
+        card = replace(fresh.card, id=id, source=self.name, pretrained_on="", labels=(), note=NOTE)
         return replace(fresh, card=card)  # type: ignore[no-any-return]
 
 
