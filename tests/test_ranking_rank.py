@@ -75,7 +75,8 @@ def test_the_trained_model_ranks_above_its_random_twin(letters: Dataset) -> None
     assert first.prior_place == 1 and last.prior == -2.5
     better = {n: (first.scores[n], last.scores[n]) for n in found.combined}
     assert all((one or 0) >= (other or 0) for one, other in better.values()), better
-    assert set(found.combined) == {"logme", "h_score", "knn", "probe", "sfda"}
+    assert found.combined == ["logme", "knn", "probe"]
+    assert list(first.scores) == ["logme", "knn", "probe", "h_score", "sfda", "leep", "nce"]
     assert first.scores.get("leep") is None
     of = first.criteria
     assert of.seconds > 0 and of.memory and of.memory > 4 * (of.parameters or 0) / 2**20
@@ -181,10 +182,10 @@ def test_source_head_says_what_the_whole_model_says(headed: Path, letters: Datas
 
 
 def test_leep_counts_where_every_model_has_a_head(headed: Path, letters: Dataset) -> None:
-    alone = rank(letters, [str(headed)])
-    assert {"leep", "nce"} <= set(alone.combined)
-    both = rank(letters, [str(headed), GLYPHS])
-    assert "leep" not in both.combined
+    asked = ["leep", "knn"]
+    assert rank(letters, [str(headed)], scores=asked).combined == asked
+    both = rank(letters, [str(headed), GLYPHS], scores=asked)
+    assert both.combined == ["knn"]
     scores = {one.model: one.scores["leep"] for one in both.models}
     assert scores[GLYPHS] is None and (scores[str(headed)] or 1) < 0
 

@@ -331,3 +331,18 @@ def test_bad_input_is_refused_by_name(score) -> None:
 def test_features_that_are_all_the_same_give_a_finite_score(score: Callable) -> None:
     assert np.isfinite(score(np.ones((20, 4)), np.arange(20) % 2))
     assert np.isfinite(score(np.zeros((20, 4)), np.arange(20) % 2))
+
+
+def test_fair_scores_gain_nothing_from_dimensions_alone() -> None:
+    """Noise of 20 and of 400 dimensions, 100 examples: only scores that judge what they were
+    fitted on prefer the wide one by much."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) % 2
+    for score in (one for one in BUILTIN if one.uses == "features"):
+        thin, wide = (
+            np.mean([score.function(rng.normal(0, 1, (100, d)), labels) for _ in range(8)])
+            for d in (20, 400)
+        )
+        if score.fair:
+            assert wide < thin + 0.08, score.name
+    assert {one.name for one in BUILTIN if one.fair} == {"logme", "knn", "probe"}

@@ -23,7 +23,9 @@ def rank(
     ] = None,
     scores: Annotated[
         str | None,
-        typer.Option(help="Of logme,h_score,knn,probe,sfda,leep,nce; else all that serve."),
+        typer.Option(
+            help="To combine, of logme,knn,probe,h_score,sfda,leep,nce; else the first three."
+        ),
     ] = None,
     confirm: Annotated[
         int, typer.Option(min=0, help="Fine-tune so many of the first at the end.")

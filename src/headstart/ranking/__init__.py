@@ -13,17 +13,17 @@ from headstart.ranking.sfda import sfda
 
 ANY = ("classification", "multi-label", "regression")
 CLASSES = ("classification",)
+VALUES = ("classification", "regression")
 
 BUILTIN: tuple[Score, ...] = (
-    Score("logme", "LogME", "nats/example", "features", ANY, logme),
-    Score("h_score", "H-score", "", "features", CLASSES, h_score),
-    Score("knn", "kNN", "share right, or R²", "features", ("classification", "regression"),
-          neighbours),
-    Score("probe", "probe", "share right, or R²", "features", ANY, probe),
-    Score("sfda", "SFDA", "nats/example", "features", CLASSES, sfda),
-    Score("leep", "LEEP", "nats/example", "source", CLASSES, leep),
-    Score("nce", "NCE", "nats/example", "source", CLASSES, nce),
-)  # fmt: skip
+    Score("logme", "LogME", "nats/example", "features", ANY, logme, fair=True),
+    Score("knn", "kNN", "share right, or R²", "features", VALUES, neighbours, fair=True),
+    Score("probe", "probe", "share right, or R²", "features", ANY, probe, fair=True),
+    Score("h_score", "H-score", "", "features", CLASSES, h_score, fair=False),
+    Score("sfda", "SFDA", "nats/example", "features", CLASSES, sfda, fair=False),
+    Score("leep", "LEEP", "nats/example", "source", CLASSES, leep, fair=False),
+    Score("nce", "NCE", "nats/example", "source", CLASSES, nce, fair=False),
+)
 
 __all__ = [
     "BUILTIN",

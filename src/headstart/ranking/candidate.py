@@ -9,6 +9,7 @@ import numpy as np
 
 from headstart.compute.progress import Progress
 from headstart.compute.randomness import rng_for
+from headstart.compute.threads import threads, threads_for
 from headstart.data.dataset import Dataset
 from headstart.errors import ModelError, UsageError
 from headstart.features.extract import Extractor
@@ -36,10 +37,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """How every model is looked at: the same examples, scores and half-samples for all."""
+    """How every model is looked at: the same examples, scores and half-samples for all.
+
+    `counted`: names of the scores that may enter the combination; only they are resampled.
+    """
 
     data: Dataset
     scores: Sequence[Score]
+    counted: frozenset[str]
     halves: Sequence[np.ndarray]
     embed: Embed | None
     layers: bool
@@ -76,11 +81,14 @@ class Look:
             if score.uses not in views:
                 continue
             view = views[score.uses]
-            scores[score.name] = score.function(view, targets)
-            again = [score.function(view[rows], targets[rows]) for rows in self.halves]
-            if again:
-                values, whole = np.array(again)[:, None], np.array([scores[score.name]])
-                resampled[score.name] = scaled(values, whole, len(self.halves[0]), total)[:, 0]
+            with threads(threads_for(float(total) ** 2 * view.shape[1])):
+                scores[score.name] = score.function(view, targets)
+            if not self.halves or score.name not in self.counted:
+                continue
+            with threads(1):  # small problems: waiting for a second thread costs more than it gains
+                again = [score.function(view[rows], targets[rows]) for rows in self.halves]
+            values, whole = np.array(again)[:, None], np.array([scores[score.name]])
+            resampled[score.name] = scaled(values, whole, len(self.halves[0]), total)[:, 0]
         return scores, resampled
 
     def _criteria(self, backbone: Backbone, extractor: Extractor, features: np.ndarray) -> Criteria:

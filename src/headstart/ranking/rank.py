@@ -43,9 +43,10 @@ def rank(
     """Return `models` in order, best first, without training any of them.
 
     `data`: training examples (a Dataset holds no test labels), of which at most about `examples`
-    are looked at, in equal shares of the classes. `scores`: names from BUILTIN; None takes all
-    that serve the task. `pooling`: "own", or "layers" for the mean over a text model's layers.
-    A model that cannot be loaded or used is skipped and named; the others go on.
+    are looked at, in equal shares of the classes. `scores`: names from BUILTIN, to combine; None
+    shows all that serve the task, and combines the fair ones. `pooling`: "own", or "layers" for
+    the mean over a text model's layers. A model that cannot be loaded or used is skipped and
+    named; the others go on.
 
     Raises UsageError for unknown names, TooFewExamples for one class or fewer examples than
     classes, DataError for targets without spread, ModelError where no model is left.
@@ -62,7 +63,10 @@ def rank(
     parts = half_samples(part.targets, count=halves, rng=rng_for(seed, "half-samples"))
     wordy = data.task.name != "regression" and data.inputs.modality != "text"
     embed = embedder() if wordy else None
-    look = Look(part, chosen, parts, embed, pooling == "layers", allow_pickle, seed, progress)
+    counted = frozenset(s.name for s in chosen if scores is not None or s.fair)
+    look = Look(
+        part, chosen, counted, parts, embed, pooling == "layers", allow_pickle, seed, progress
+    )
     found, skipped = _looked_at(look, models, say)
     ranking = _ranking(look, found, skipped, seed)
     return replace(
@@ -119,7 +123,8 @@ def _looked_at(
 
 
 def _ranking(look: Look, found: list[Candidate], skipped: list[Skipped], seed: int) -> Ranking:
-    names = [s.name for s in look.scores if all(s.name in one.scores for one in found)]
+    everywhere = [s.name for s in look.scores if all(s.name in one.scores for one in found)]
+    names = [name for name in everywhere if name in look.counted]
     if not names:
         raise DataError(
             f"No score can be computed for every model: {', '.join(s.name for s in look.scores)} "

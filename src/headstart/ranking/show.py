@@ -73,7 +73,9 @@ def _score_words(ranking: Ranking) -> list[str]:
     units = {score.title: ranking.units[score.name] for score in BUILTIN if score.name in names}
     lines = ["; ".join(f"{title}: {unit}" for title, unit in units.items() if unit) + "."]
     if set(names) - set(ranking.combined):
-        lines.append("* not in the combination: some model has no source head to ask.")
+        lines.append(
+            "* not in the combination: fitted on the examples it judges, or missing for some model."
+        )
     return lines
 
 
