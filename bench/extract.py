@@ -47,8 +47,8 @@ def _row(what: str, side: str, ours: dict[str, Any], theirs: dict[str, Any], tar
     note = (
         f"{ours['count']} examples, {ours['count'] / ours['seconds']:.0f}/s beside "
         f"{theirs['count'] / theirs['seconds']:.0f}/s; engine {ours['engine']}, lowest cosine with "
-        f"fp32 on a sample {ours['agreement']:.4f}; timed, ms: {ours['timed']}; mean norm "
-        f"{ours['norm']:.3f} beside {theirs['norm']:.3f}"
+        f"fp32 on a sample {ours['agreement']:.4f}; timed, ms: {ours['timed']}; "
+        f"mean norm {ours['norm']:.3f} beside {theirs['norm']:.3f}"
     )
     one, other = (1000 * run["seconds"] / run["count"] for run in (ours, theirs))
     return faster(f"{what}, {side}", one, other, target, note, "ms")

@@ -202,7 +202,7 @@ def test_the_fastest_of_those_that_agree_is_taken(
     assert choice.seconds == {"fp32": 0.5, "two": 0.2, "one-a": 0.1}
     costly = Timed("costly", 1.0)
     assert choose(bert, sample, [two, costly, plain], count=10).name == "two"
-    assert not costly.built, "it costs 1 s, and a third of 10 x 0.2 s might be saved"
+    assert not costly.built, "it costs 1 s, and a tenth of 10 x 0.2 s might be saved"
     paces["two"] = 0.6
     assert choose(bert, sample, [two, plain], count=10).name == "fp32"
 

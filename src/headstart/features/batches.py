@@ -12,9 +12,8 @@ from headstart.data.dataset import Unlabelled
 from headstart.sources.backbone import Backbone, Batch
 
 COUNT = 16  # pictures or clips: on a CPU more at once is no faster (measured: 8 to 128 the same)
-# A batch of texts, in tokens: what one core keeps near itself. MiniLM on two cores, ms of work a
-# sentence at 256, 512, 1,024, 2,048, 4,096: fp32 5.9, 5.5, 5.7, 5.9, 6.5; int8 4.1, 3.6, 3.7,
-# 4.0, 4.4.
+# A batch of texts, in tokens: what one core keeps near itself. MiniLM, ms of one core a sentence at
+# 256, 512, 1,024, 2,048, 4,096: fp32 5.9, 5.5, 5.7, 5.9, 6.5; int8 4.1, 3.6, 3.7, 4.0, 4.4.
 TOKENS = 768
 TOGETHER = 8  # times as many of both on another device, which runs one batch at a time
 TEXTS = 256  # at most

@@ -24,7 +24,8 @@ from headstart.features.openvino import OpenVino
 from headstart.sources.backbone import Backbone, Batch
 
 AGREE = 0.995
-SAVES = 0.3  # share of the time that one engine more is expected to save, before it is tried
+SAVES = 0.3  # share of plain torch's time that another engine is expected to save
+SAVES_MORE = 0.1  # share of the time of an engine that was faster already
 TIMED = 8  # examples of a batch that is timed
 LIMIT = 0.1  # seconds that timing an engine may take, a single round aside
 Run = Callable[[Batch], np.ndarray]
@@ -82,9 +83,9 @@ def costs(engine: Engine) -> float:
     return float(getattr(engine, "costs", 0.0))
 
 
-def pays(engine: Engine, count: int, seconds: float) -> bool:
-    """Whether trying an engine pays for `count` examples that take `seconds` each so far."""
-    return count * seconds * SAVES > costs(engine)
+def pays(engine: Engine, count: int, seconds: float, share: float = SAVES) -> bool:
+    """Whether trying an engine pays that may save a share of the `seconds` of `count` examples."""
+    return count * seconds * share > costs(engine)
 
 
 def choose(
@@ -114,7 +115,9 @@ def choose(
             trial.time("fp32")
         family = engine.name.partition("-")[0]
         known = any(name.startswith(f"{family}-") for name in trial.seconds)
-        if known or not pays(engine, count, trial.seconds[best]) or not trial.agrees(engine):
+        share = SAVES if best == "fp32" else SAVES_MORE
+        worth = not known and pays(engine, count, trial.seconds[best], share)
+        if not worth or not trial.agrees(engine):
             continue
         if trial.time(engine.name) < trial.seconds[best]:
             best = engine.name
