@@ -42,6 +42,7 @@ class Recipe(BaseModel):
     budget: float = Field(default=600.0, gt=0, description="Seconds for the whole run.")
     seed: int = Field(default=0, ge=0)
     allow_pickle: bool = False
+    auto_remedy: bool = False
     data: DataRecipe
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from headstart.adapt.gradient import Training
 
 
+POINTS = 40  # of the training curve in the record
+
+
 class Progressing:
     """Runs a plan step by step. Where the context names a folder, a killed run goes on there."""
 
@@ -51,7 +54,7 @@ class Progressing:
         self._recent: list[float] = []
         self._spent = 0.0  # seconds of training before a kill
         self._moving = 0
-        self._gradients: list[float] = []
+        self._losses: list[list[float]] = []  # [step, loss]
 
     @contextmanager
     def checkpoints(self) -> Iterator[dict[str, Any] | None]:
@@ -110,7 +113,7 @@ class Progressing:
 
     def _after(self, step: Step, total: int) -> None:
         self._recent.append(step.loss)
-        self._gradients.append(step.gradient)
+        self._losses.append([step.number, step.loss])
         if self._watch.follower is not None:
             self._watch.follower.after(step.number)
         an_epoch = max(1, self._an_epoch // self._accumulate(step))
@@ -192,7 +195,7 @@ class Progressing:
             "plan": self._plan, "phase": at, "index": step.index + 1, "number": step.number,
             "recent": self._recent, "curve": watch.curve, "waited": watch.waited, "spent": spent,
             "best": [(key, number) for key, number, _ in watch.best],
-            "boundaries": self._boundaries,
+            "boundaries": self._boundaries, "losses": self._losses,
         }  # fmt: skip
         groups = {
             "model": self._model.state_dict(),
@@ -212,7 +215,7 @@ class Progressing:
         facts, groups = saved.facts, saved.groups
         self._model.load_state_dict(groups["model"])
         self._recent, self._spent = facts["recent"], facts["spent"]
-        self._boundaries = facts["boundaries"]
+        self._boundaries, self._losses = facts["boundaries"], facts["losses"]
         watch.curve, watch.waited = facts["curve"], facts["waited"]
         watch.outputs = groups["outputs"]["outputs"].numpy()
         watch.best = [
@@ -242,6 +245,8 @@ class Progressing:
             "schedule": [_written(phase, total) for phase in self._phases],
             "boundaries": self._boundaries,
             "curve": watch.curve,
+            "losses": _means(self._losses),
+            "train_accuracy": watch.train_accuracy(self._model, self._rows),
             "best_step": watch.best_step,
             "moving": self._moving,
         }
@@ -253,6 +258,16 @@ def _written(phase: Phase, total: int) -> dict[str, Any]:
         "name": phase.name, "share": round(phase.steps / total, 6), "rates": dict(phase.rates),
         "shape": phase.shape, "warm_up": phase.warm_up, "norm": phase.norm,
     }  # fmt: skip
+
+
+def _means(losses: list[list[float]]) -> list[dict[str, float]]:
+    """Return at most POINTS means of neighbouring losses, each at its last step."""
+    width = max(1, -(-len(losses) // POINTS))
+    parts = [losses[at : at + width] for at in range(0, len(losses), width)]
+    return [
+        {"step": part[-1][0], "loss": round(float(np.mean([one[1] for one in part])), 6)}
+        for part in parts
+    ]
 
 
 def _flat(state: dict[str, Any]) -> dict[str, Tensor]:

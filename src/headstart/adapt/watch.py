@@ -12,7 +12,7 @@ import torch
 from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
-from headstart.adapt.boundary import Source
+from headstart.adapt.boundary import Plain, Source
 from headstart.adapt.method import Context
 from headstart.adapt.objective import embedded
 from headstart.adapt.probe import mean_loss
@@ -25,6 +25,7 @@ from headstart.sources.backbone import Backbone
 
 State = dict[str, Tensor]
 BATCH = 64  # examples validated at once
+FITTED = 256  # training examples that the final model is asked about
 
 
 class Watch:
@@ -131,6 +132,18 @@ class Watch:
             return {"blended": "no better than the best checkpoint"}
         self.outputs = outputs
         return {"blended": [self.best[at][1] for at in taken]}
+
+    def train_accuracy(self, model: nn.ModuleDict, rows: np.ndarray) -> float | None:
+        """Return the accuracy of what is handed over on some of the `rows` it was trained on.
+
+        None for other tasks than classification.
+        """
+        if self._context.data.task.name != "classification":
+            return None
+        some = rows[:: max(1, len(rows) // FITTED)]
+        self.source = Plain(self.source.feed)  # clean examples, whatever front was cached
+        found = self.predict(model, some).argmax(axis=1)
+        return round(float((found == self._context.data.targets[some]).mean()), 6)
 
     def predict(self, model: nn.ModuleDict, rows: np.ndarray) -> np.ndarray:
         """Return raw outputs (m, k) of the clean examples at `rows`, in the targets' units."""

@@ -61,6 +61,9 @@ def transfer(
     allow_pickle: Annotated[
         bool, typer.Option(help="Accept pickled weights (read with weights_only).")
     ] = False,
+    auto_remedy: Annotated[
+        bool, typer.Option(help="Train once more where a curve shows what is wrong.")
+    ] = False,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Run this recipe.toml; only --out goes with it."),
@@ -88,7 +91,8 @@ def transfer(
     run = runs.transfer(
         data, model=model, method=method, settings=dict(map(setting, set or [])), input=input,
         target=target, test=test, group=group, task=task, modality=modality, budget=budget,
-        seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle, **watching,
+        seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle,
+        auto_remedy=auto_remedy, **watching,
     )  # fmt: skip
     print_run(run, screen, as_json)
 

@@ -30,6 +30,7 @@ def transfer(
     encoding: str = "utf-8",
     root: str | Path | None = None,
     allow_pickle: bool = False,
+    auto_remedy: bool = False,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -39,7 +40,8 @@ def transfer(
     inputs and targets). `model`: one or several ids; None takes the starter of the modality.
     `method`: "auto", "probe", "few-shot" or "finetune". `settings` of methods by dotted name, as
     {"finetune.epochs": 3, "probe.head": "svm"}. `test`: data for the sealed test part. `budget`:
-    "90s", "10m" or seconds. `out`: the RUN folder, which must not exist yet.
+    "90s", "10m" or seconds. `auto_remedy`: train once more where the curve of a training shows
+    what is wrong. `out`: the RUN folder, which must not exist yet.
 
     Raises a HeadstartError that says what is wrong, where, and what to do.
     """
@@ -61,6 +63,7 @@ def transfer(
         budget=seconds_of(budget),
         seed=seed,
         allow_pickle=allow_pickle,
+        auto_remedy=auto_remedy,
         data=DataRecipe(
             source=str(data) if from_disk else PYTHON_OBJECTS,
             input=input,

@@ -19,6 +19,7 @@ from headstart.recipe import Recipe
 from headstart.records import Result, RunRecord, Status
 from headstart.run.choosing import Entry, validation_of
 from headstart.run.folder import RunFolder
+from headstart.run.remedy import diagnosis_of
 
 
 @dataclass(slots=True)
@@ -91,5 +92,6 @@ class Job:
             validation=validation_of(entry, self.data),
             seconds={name: round(s, 4) for name, s in trained.seconds.items()},
             parameters=trained.parameters,
-            details=trained.details | made,
+            details={k: v for k, v in trained.details.items() if k != "losses"} | made,
+            diagnosis=diagnosis_of(trained, self.data),
         )

@@ -10,27 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, carve, plan
+from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
-from headstart.compute.budget import Budget, Stopwatch
+from headstart.compute.budget import Budget
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
-from headstart.data.dataset import Unlabelled
 from headstart.data.load import open_dataset
-from headstart.data.modality import modality
 from headstart.errors import HeadstartError, UsageError
-from headstart.evaluate import judge
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
-from headstart.report.card import model_card
 from headstart.report.page import write_report
 from headstart.run.choosing import Entry, best
+from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
+from headstart.run.remedy import diagnosis_of, remedied
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 from headstart.sources.backbone import need_trainable
@@ -41,7 +37,6 @@ NOT_TRAINED = (
     "Fine-tuning and the baseline from scratch are left out: no model of this run can be trained, "
     "since another runtime than torch runs it."
 )
-PICTURES = 6  # misread test examples that the report shows
 
 
 def open_backbones(
@@ -107,6 +102,7 @@ def walk(job: Job) -> RunRecord:
     for method in (m for m in candidates if m.trains):
         seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
+        _remedy(job, method, context, leading)
     for method in _configured(job.recipe, BASELINES):
         if method.uses_model:
             _add(job, "baseline", method, context(_same_time(job, leading), leading))
@@ -180,20 +176,47 @@ def _wanted(job: Job, method: Method, context: Context) -> bool:
     return method.name == asked.name or (asked.trains and method.name == "probe")
 
 
-def _add(job: Job, role: str, method: Method, context: Context) -> None:
+def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str = "") -> None:
     """Make a result, or take the one that was kept, and write the record as it is now."""
     model = context.source.backbone.card.id if context.source else None
-    key = f"{method.name} {anchored(model) or ''}".strip()
+    key = f"{method.name} {anchored(model) or ''}{suffix}".strip()
     start = time.perf_counter()
     checkpoints = job.folder.candidates / f"{slug(key)}.checkpoints"
     context = replace(context, keep=checkpoints)
-    trained = once(key, job.folder.candidates, lambda: method.adapt(context))
+
+    def make() -> Trained:
+        made = method.adapt(context)
+        if not suffix:
+            return made
+        return replace(made, adapted=replace(made.adapted, name=made.adapted.name + suffix))
+
+    trained = once(key, job.folder.candidates, make)
     shutil.rmtree(checkpoints, ignore_errors=True)  # what is finished needs none
     job.entries.append(Entry(role, model, method, trained))
-    if "schedule" in trained.details and any(f.name == "schedule" for f in fields(method)):  # type: ignore[arg-type]
+    takes = {one.name for one in fields(method)}  # type: ignore[arg-type]
+    if not suffix and "schedule" in takes & set(trained.details):
         _write_schedule(job, method, trained.details["schedule"])
     job.folder.write_record(job.record("running"))
     job.folder.log("result", name=trained.adapted.name, seconds=time.perf_counter() - start)
+
+
+def _remedy(
+    job: Job, method: Method, context: Callable[..., Context], source: BackboneFeaturiser
+) -> None:
+    """Say what ails a training; with auto_remedy, train once more with the remedy."""
+    trained = job.entries[-1].trained
+    found = diagnosis_of(trained, job.data)
+    main = next((d for d in found if d.name not in ("good", "too short to tell")), None)
+    if main is None:
+        return
+    job.say(f"{trained.adapted.name}: {main.name}. {main.evidence} {main.remedy}")
+    again = remedied(method, trained, found) if job.recipe.auto_remedy else None
+    if again is None:
+        return
+    changed, words = again
+    job.say(f"Once more, with the remedy for {words}.")
+    seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
+    _add(job, "candidate", changed, context(seconds, source), suffix=" (remedied)")
 
 
 def _write_schedule(job: Job, method: Method, schedule: list[dict[str, Any]]) -> None:
@@ -221,101 +244,6 @@ def _same_time(job: Job, source: BackboneFeaturiser) -> float:
     mine = [e for e in job.entries if e.role == "candidate" and e.model == source.backbone.card.id]
     spent = sum(sum(e.trained.seconds.values()) for e in mine)
     return max(LEAST_SECONDS, min(spent, job.budget.left))
-
-
-def finish(job: Job) -> RunRecord:
-    """Predict the test part with every result, open its labels once, and write the RUN folder."""
-    data = job.data
-    order = [e for e in job.entries if e.role == "baseline"] + [
-        e for e in job.entries if e.role == "candidate"
-    ]
-    chosen = best(order, data)
-    candidate = best([e for e in order if e.role == "candidate"], data)
-    baseline = best([e for e in order if e.role == "baseline"], data)
-    test = job.opened.splits.test
-    scores: dict[str, np.ndarray] = {}
-    predicting: dict[str, float] = {}
-    for entry in job.entries:
-        watch = Stopwatch()
-        with watch.time("predict"):
-            scores[entry.name] = entry.trained.adapted.scores(test.inputs, progress=job.progress)
-        predicting[entry.name] = round(watch.seconds["predict"], 4)
-    judgement = judge(
-        data.task.facts(), test.targets, scores, candidate=candidate.name, baseline=baseline.name,
-        rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
-    )  # fmt: skip
-    job.notes.extend(judgement.notes)
-    record = job.record(
-        "done",
-        chosen=chosen.name,
-        verdict=judgement.verdict,
-        confusion={name: table.tolist() for name, table in judgement.confusion.items()},
-        differences={name: d.model_dump() for name, d in judgement.differences.items()},
-    )
-    results = [
-        result.model_copy(
-            update={
-                "metrics": judgement.metrics[result.name],
-                "per_class": judgement.per_class[result.name],
-                "seconds": result.seconds | {"predict": predicting[result.name]},
-            }
-        )
-        for result in record.results
-    ]
-    record = record.model_copy(update={"results": results})
-    _write(job, record, chosen, scores, judgement.truth)
-    return record
-
-
-def _write(
-    job: Job, record: RunRecord, chosen: Entry, scores: dict[str, np.ndarray], truth: np.ndarray
-) -> None:
-    folder, test = job.folder, job.opened.splits.test
-    task = job.opened.splits.train.task
-    adapted = chosen.trained.adapted
-    adapted.save(folder.path / "model")
-    folder.write("model/README.md", model_card(record))
-    columns = {
-        "truth": _readable(task.kind.name, truth, task.labels),
-        "prediction": task.kind.answer(scores[chosen.name], task.labels),
-    }
-    folder.write_predictions(test.inputs.ids, columns, scores)
-    folder.write_record(record)
-    pictures = _misread(task.kind.name, truth, scores[chosen.name], task.labels, test.inputs)
-    write_report(record, folder.path / REPORT, pictures=pictures)
-    folder.log("done", chosen=record.chosen, seconds=record.seconds)
-    _drop_candidates(folder)
-
-
-def _readable(kind: str, truth: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
-    if kind == "classification":
-        return [labels[int(t)] for t in truth]
-    if kind == "multi-label":
-        return [[label for label, on in zip(labels, row, strict=True) if on] for row in truth]
-    return [float(t) for t in truth]
-
-
-def _misread(
-    kind: str, truth: np.ndarray, scores: np.ndarray, labels: tuple[str, ...], inputs: Unlabelled
-) -> dict[str, str]:
-    """Show the test examples that the chosen model got wrong with the most confidence."""
-    if kind != "classification":
-        return {}
-    said = scores.argmax(axis=1)
-    sure = np.where(said != truth, scores.max(axis=1), -1.0)
-    shown = {}
-    for row in np.argsort(-sure, kind="stable")[:PICTURES]:
-        if sure[row] < 0:
-            break
-        caption = f"{inputs.ids[row]}: is {labels[truth[row]]}, read as {labels[said[row]]}"
-        shown[f"{caption} ({sure[row]:.2f})"] = modality(inputs.modality).show(inputs.items[row])
-    return shown
-
-
-def _drop_candidates(folder: RunFolder) -> None:
-    import shutil
-
-    shutil.rmtree(folder.candidates, ignore_errors=True)
 
 
 def start(
