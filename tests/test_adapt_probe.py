@@ -211,7 +211,7 @@ def test_a_damaged_model_is_refused_in_one_line(harm: str, tmp_path: Path) -> No
     elif harm == "no head":
         (folder / "head.safetensors").write_bytes(b"garbage")
     elif harm == "newer":
-        about.write_text(about.read_text().replace('"format": 1', '"format": 2'))
+        about.write_text(about.read_text().replace('"format": 1', '"format": 99'))
     else:
         about.write_text(about.read_text().replace('"labels"', '"lables"'))
     with pytest.raises(RunError) as caught:

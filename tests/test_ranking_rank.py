@@ -191,6 +191,8 @@ def test_leep_counts_where_every_model_has_a_head(headed: Path, letters: Dataset
 
 
 class TestRandom(SourceConformance):
+    has_files = False
+
     def load(self, folder: Path) -> sources.Backbone:
         return sources.load(f"random:{write_model(folder / 'tiny', 'convnext')}")
 

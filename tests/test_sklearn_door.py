@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_
 from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from headstart.adapt import FineTune, Probe
+from headstart.adapt import BUILTIN, FineTune, Probe
 from headstart.errors import DataError, UsageError
 from headstart.sklearn import Embed, TransferClassifier, TransferRegressor
 
@@ -61,7 +61,7 @@ def test_the_classifier_is_the_probe_of_headstart(digits: tuple[np.ndarray, np.n
     data = Dataset("data", unlabelled(images, "image"), labels.astype(np.int64), task)
     folds = plan(data, None, rng=rng_for(0, "folds"))
     context = Context(data, folds, np.empty(0, np.int64), 0, 1.0, featuriser(GLYPHS))
-    expected = Probe().adapt(context).adapted.scores(data.inputs)
+    expected = BUILTIN[0].adapt(context).adapted.scores(data.inputs)
     np.testing.assert_allclose(model.predict_proba(images), expected)
     assert model.score(images, labels) > 0.95
     assert clone(model).get_params() == model.get_params()

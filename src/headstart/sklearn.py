@@ -130,7 +130,7 @@ class _Transfer(BaseEstimator):
     def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         if hasattr(self, "head_"):
-            table = validate_data(self, X, reset=False, dtype=np.float32)
+            table = validate_data(self, X, reset=False, dtype=np.float64)
             found: np.ndarray = self.task_.kind.activate(self.head_.outputs(table))
             return found
         adapted = self.trained_.adapted
