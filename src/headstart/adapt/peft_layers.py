@@ -24,6 +24,8 @@ from headstart.errors import MissingExtra, UsageError
 WHERE = ("auto", "attention", "linear", "convolutions")
 ATTENTION = re.compile(r"att|query|key|value|(^|\.)(q|k|v|o|qkv|Wqkv)(_|$|\.)", re.IGNORECASE)
 PREFIX = "base_model.model."  # of every name in an adapter's file
+SHOWN = ("stride", "padding", "dilation", "kernel_size", "groups", "in_channels", "out_channels",
+         "padding_mode", "in_features", "out_features")  # fmt: skip
 LISTED = 4  # layers named in an error
 
 
@@ -131,6 +133,7 @@ def injected(
             peft.inject_adapter_in_model(config, module)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise UsageError(f"{setting.backbone.card.id} cannot take {name!r}: {error}") from None
+    show(module, tuners)
     module.eval()
     own = [n for n, _ in module.named_parameters() if re.search(r"\.(lora|ia3)_", f".{n}")]
     layers = sum(isinstance(layer, tuners) for layer in module.modules())
@@ -140,6 +143,19 @@ def injected(
         parts={name: Part(tuple(own), modules, decay)}, instead=True, restored=merge,
         adapter=adapter, facts={f"{name}_layers": layers},
     )  # fmt: skip
+
+
+def show(module: nn.Module, tuners: type[Any]) -> None:
+    """Let wrapped layers say of themselves what their layers do.
+
+    peft's convolutions have no stride, which MobileNet asks for to pad as TensorFlow does.
+    """
+    for layer in module.modules():
+        if isinstance(layer, tuners):
+            base: Any = layer.get_base_layer()  # type: ignore[attr-defined]
+            for name in SHOWN:
+                if hasattr(base, name) and not hasattr(layer, name):
+                    setattr(layer, name, getattr(base, name))
 
 
 def _keeper(base: str) -> Callable[[nn.Module], Adapter]:
@@ -178,6 +194,7 @@ def load(module: nn.Module, config: Mapping[str, Any], tensors: Mapping[str, np.
         warnings.simplefilter("ignore")
         peft.inject_adapter_in_model(peft.get_peft_config(dict(config)), module)
         report = peft.set_peft_model_state_dict(module, state)
+    show(module, peft.tuners.tuners_utils.BaseTunerLayer)
     absent = [name for name in report.missing_keys if re.search(r"\.(lora|ia3)_", f".{name}")]
     if absent or report.unexpected_keys:
         raise ValueError(f"names differ, for instance {[*absent, *report.unexpected_keys][0]}.")

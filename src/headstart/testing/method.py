@@ -7,7 +7,7 @@ class TestMyMethod(MethodConformance):
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import FrozenInstanceError, asdict, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -149,6 +149,13 @@ class MethodConformance:
         assert torch.equal(torch.get_rng_state(), torch_before)
         assert repr(np.random.get_state()) == repr(numpy_before)  # noqa: NPY002
 
+    def test_what_stands_still_is_unchanged_to_the_bit(self, kind: str) -> None:
+        context, trained = self.adapted(kind)
+        check_frozen(context, trained)
+
+    def test_as_many_parameters_are_trained_as_it_says(self, kind: str) -> None:
+        check_counted(*self.adapted(kind))
+
     def test_no_test_labels_can_be_reached(self) -> None:
         context, trained = self.adapted("classification")
         for thing in _reachable([context, trained]):
@@ -156,7 +163,7 @@ class MethodConformance:
 
     def test_saved_and_loaded_it_answers_the_same(self, kind: str, tmp_path: Path) -> None:
         context, trained = self.adapted(kind)
-        trained.adapted.save(tmp_path / "model")
+        check_saved(context, trained, tmp_path / "model")
         (tmp_path / "model").rename(tmp_path / "moved")
         again = load_adapted(tmp_path / "moved")
         assert (again.name, again.task) == (trained.adapted.name, trained.adapted.task)
@@ -187,6 +194,70 @@ class MethodConformance:
             assert "NaN" in str(error)
         else:  # as with random weights instead
             assert np.isfinite(trained.adapted.scores(context.data.inputs)).all()
+
+
+def check_frozen(
+    context: Context, trained: Trained, may_move: Callable[[str], bool] | None = None
+) -> set[str]:
+    """Fail where a weight or a statistic differs that no phase moves; returns what differs.
+
+    `may_move`: asked for the names of tensors; by default those of the stages in the schedule's
+    rates. A model that began with random weights is left out.
+    """
+    featuriser = trained.adapted.featuriser
+    if context.source is None or not isinstance(featuriser, BackboneFeaturiser):
+        return set()
+    if featuriser.backbone.card.note == "random weights":
+        return set()
+    before = context.source.backbone.module.state_dict()
+    after = featuriser.backbone.module.state_dict()
+    moved = {n for n, v in before.items() if not _equal(v, after[n])}
+    allowed = may_move or _in_schedule(context.source.backbone, trained)
+    wrong = sorted(name for name in moved if not allowed(name))
+    assert not wrong, f"these should have stood still: {wrong[:5]}"
+    return moved
+
+
+def _equal(one: Any, other: Any) -> bool:
+    import torch
+
+    return torch.equal(one.float(), other.float())
+
+
+def _in_schedule(backbone: Backbone, trained: Trained) -> Callable[[str], bool]:
+    rates = {part for phase in trained.details.get("schedule", ()) for part in phase["rates"]}
+    stages = [stage for stage in backbone.stages if stage.name in rates]
+    parameters = {name for stage in stages for name in stage.parameters}
+    inside = tuple(f"{name}." for stage in stages for name in stage.modules)
+    return lambda name: name in parameters or name.startswith(inside)
+
+
+def check_counted(context: Context, trained: Trained, own: Mapping[str, int] = {}) -> None:
+    """Fail where `parameters` says another number than the schedule's parts have.
+
+    `own`: the sizes of parts that are no stages. Methods that follow no schedule are left out.
+    """
+    schedule = trained.details.get("schedule")
+    if not schedule or context.source is None or trained.details["ended"] != "all steps":
+        return
+    backbone = context.source.backbone
+    sizes = {name: value.numel() for name, value in backbone.module.named_parameters()}
+    parts = {s.name: sum(sizes[name] for name in s.parameters) for s in backbone.stages}
+    outputs = context.data.task.outputs
+    parts |= {"head": outputs * (backbone.width + 1)} | dict(own)
+    moving = {part for phase in schedule for part in phase["rates"]}
+    assert trained.parameters["trained"] == sum(parts[part] for part in moving)
+
+
+def check_saved(context: Context, trained: Trained, folder: Path) -> None:
+    """Fail where a saved model answers otherwise than the one that was saved."""
+    trained.adapted.save(folder)
+    again = load_adapted(folder)
+    assert (again.name, again.task) == (trained.adapted.name, trained.adapted.task)
+    before = trained.adapted.scores(context.data.inputs)
+    np.testing.assert_allclose(
+        again.scores(context.data.inputs), before, atol=1e-5 * np.abs(before).max()
+    )
 
 
 def _picture(kind: int, rng: np.random.Generator) -> np.ndarray:
