@@ -152,7 +152,8 @@ def golden(models: Models, name: str) -> tuple[str, list[float]]:
 
         write_model(models.base / family, family)
     method = FineTune(
-        epochs=5, batch=10, metric="loss", patience=9, techniques=(name,), rate=2e-3, head_rate=1e-2,
+        epochs=5, batch=10, metric="loss", patience=9, techniques=(name,), rate=2e-3,
+        head_rate=1e-2,
         adapter_rate=1e-2, unfreeze="together",
     )  # fmt: skip
     trained = method.adapt(context(models(family), "classification"))

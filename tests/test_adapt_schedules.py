@@ -232,7 +232,9 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(models: Models) -> N
         )  # fmt: skip
         trained_on(backbone, size, phase)
         gradients.append(
-            torch.cat([p.grad.flatten() for p in backbone.module.parameters() if p.grad is not None])
+            torch.cat(
+                [p.grad.flatten() for p in backbone.module.parameters() if p.grad is not None]
+            )
         )
     for found in gradients[1:]:
         assert (found - gradients[0]).abs().max() < 1e-6 * gradients[0].abs().max() + 1e-7
