@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DEVELOP := $(VENV)/.develop
 
-.PHONY: help demo install test lint types contracts unit bench format clean
+.PHONY: help demo install test lint types contracts unit coverage bench format clean
 
 help:
 	@echo "make demo     install into .venv and run the demo"
@@ -46,7 +46,10 @@ contracts: $(DEVELOP)
 	$(BIN)/lint-imports
 
 unit: $(DEVELOP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=10 --cov --cov-report=term:skip-covered
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=10
+
+coverage: $(DEVELOP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 bench: $(DEVELOP)
 	$(BIN)/python -m bench $(WHAT)
