@@ -80,22 +80,26 @@ def _clip(kind: int, rng: np.random.Generator) -> np.ndarray:
     return (0.3 * tone + rng.normal(0, 0.02, len(times))).astype(np.float32)
 
 
-def dataset(modality: str, kind: str, count: int = COUNT) -> Dataset:
-    """Return data of a task that the examples' thirds decide."""
+def dataset(modality: str, kind: str, count: int = COUNT, noise: float = 0.0) -> Dataset:
+    """Return data of a task that the examples' thirds decide; a share `noise` of them is wrong."""
     examples = inputs(modality, count)
     third = np.arange(count) % 3
+    wrong = np.random.default_rng(3).random(count) < noise
+    third = np.where(wrong, (third + 1) % 3, third)
     if kind == "classification":
         return Dataset("made", examples, third, Task.of(kind, ("a", "b", "c")))
     if kind == "multi-label":
         targets = np.stack([third != 0, third == 2], axis=1).astype(np.int8)
         return Dataset("made", examples, targets, Task.of(kind, ("one", "two")))
-    noise = np.random.default_rng(2).normal(0, 0.5, count)
-    return Dataset("made", examples, 100.0 + 20.0 * third + noise, Task.of(kind, ("size",)))
+    spread = np.random.default_rng(2).normal(0, 0.5, count)
+    return Dataset("made", examples, 100.0 + 20.0 * third + spread, Task.of(kind, ("size",)))
 
 
-def context(backbone: Backbone, kind: str, *, seed: int = 0, count: int = COUNT) -> Context:
+def context(
+    backbone: Backbone, kind: str, *, seed: int = 0, count: int = COUNT, noise: float = 0.0
+) -> Context:
     """Return what a method is given."""
-    data = dataset(backbone.card.modality, kind, count)
+    data = dataset(backbone.card.modality, kind, count, noise)
     rng = np.random.default_rng(1)
     validation = carve(data, 0.3, rng=rng)
     folds = plan(data, None, rng=rng)

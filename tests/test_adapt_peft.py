@@ -66,8 +66,11 @@ def reshaped(technique: Any, backbone: Backbone, *, stir: bool = True) -> Any:
 
 
 def embedded(backbone: Backbone) -> Tensor:
+    batch = backbone.preprocess(examples(backbone.card.modality))
+    kind = next(backbone.module.parameters()).dtype
+    batch = {n: v.to(kind) if v.is_floating_point() else v for n, v in batch.items()}
     with torch.no_grad():
-        return backbone.embed(backbone.preprocess(examples(backbone.card.modality)))
+        return backbone.embed(batch)
 
 
 LORAS = [Lora(rank=4), Lora(rank=2, rslora=True, dropout=0.3), Lora(rank=3, dora=True), Ia3()]
@@ -81,6 +84,8 @@ def test_merged_is_the_same_function(models: Models, name: str, technique: Any) 
     kinds = {part: type(before[part]) for part in before}
     keys = list(backbone.module.state_dict())
     found = reshaped(technique, backbone)
+    if name == "mobilenet_v2":  # seventeen random blocks make much of any rounding
+        backbone.module.double()
     adapted = embedded(backbone)
     assert (adapted - plain).abs().max() > 1e-3 * plain.abs().max()
     found.restored(backbone.module)

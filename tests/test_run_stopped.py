@@ -105,7 +105,10 @@ def test_a_killed_run_goes_on_and_nothing_is_lost(recipe: Path, undisturbed: Run
 
 def test_ctrl_c_keeps_what_was_finished_and_says_so(recipe: Path) -> None:
     run = recipe.parent / "interrupted"
-    process = started(recipe, run)
+    endless = recipe.with_name("endless.toml")  # so that it cannot be done before it is stopped
+    endless.write_text(recipe.read_text().replace("epochs = 20", "epochs = 5000"))
+    assert endless.read_text() != recipe.read_text()
+    process = started(endless, run)
     wait_for(run, "probe", process)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
