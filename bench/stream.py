@@ -50,6 +50,7 @@ def _measured() -> dict[str, float]:
         card = BackboneCard(id="free", source="bench", modality="text")
         module = torch.nn.Linear(1, 1)
         width, fingerprint, stages, spec = WIDTH, "free", (), InputSpec()
+        trainable = True
 
         def preprocess(self, decoded: Sequence[str]) -> dict[str, Any]:
             return {"lengths": torch.tensor([[len(text)] for text in decoded])}
