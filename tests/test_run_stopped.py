@@ -50,8 +50,14 @@ def started(recipe: Path, out: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "headstart", "transfer", "--recipe", str(recipe), "--out", str(out)],
         env=os.environ | {"OMP_NUM_THREADS": "1", "HEADSTART_CACHE": str(out.parent / "cache")},
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=on_one_core,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=_alone,
     )  # fmt: skip
+
+
+def _alone() -> None:
+    """One core; and Ctrl-C heard, which a shell's background jobs are started deaf to."""
+    on_one_core()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def wait_for(run: Path, method: str, process: subprocess.Popen[str]) -> None:

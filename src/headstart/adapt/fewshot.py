@@ -217,6 +217,8 @@ class _Work:
                     "the model's weights."
                 ) from None
         facts = {
+            "ended": "all steps" if len(losses) == steps else "time",
+            "schedule": [{"name": phase.name, "share": 1.0, "rates": dict(rates)}],
             "steps": len(losses), "steps_planned": steps, "rate": rate, "threads": count,
             "precision": str(precision), "loss": [round(value, 5) for value in losses],
         }  # fmt: skip
