@@ -33,6 +33,13 @@ METHODS: dict[str, Method] = {
     "head-first": FineTune(**BASE, unfreeze="head-first", norm="recalibrated", shape="linear"),
     "from scratch": FromScratch(epochs=2, batch=8),
 }
+RUNS = [  # fine-tuning meets every task in every family, its variants and the others each in turn
+    (name, family, kind)
+    for number, name in enumerate(METHODS)
+    for at, family in enumerate(FAMILIES)
+    for turn, kind in enumerate(KINDS)
+    if name == "plain" or (number + at) % 3 == turn
+]
 ELSEWHERE = {"drop-path": ("convnext", "swin")}  # families that have what it needs
 
 
@@ -58,9 +65,7 @@ def holds(given: Context, trained: Trained, folder: Path, **may: Any) -> None:
         assert set(trained.rows) == set(given.validation)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "family", "kind"), RUNS, ids=["-".join(run) for run in RUNS])
 def test_methods(models: Models, name: str, family: str, kind: str, tmp_path: Path) -> None:
     given = context(models(family), kind)
     trained = METHODS[name].adapt(given)
@@ -68,11 +73,12 @@ def test_methods(models: Models, name: str, family: str, kind: str, tmp_path: Pa
     check_frozen(given, trained)
     if name != "from scratch":
         check_counted(given, trained)
-    if kind == KINDS[list(FAMILIES).index(family) % 3]:
+    if name != "plain" or kind == KINDS[list(FAMILIES).index(family) % 3]:
         again = METHODS[name].adapt(context(models(family), kind))
         np.testing.assert_array_equal(again.outputs, trained.outputs)
+    if name == "plain" and kind == "classification":
         other = METHODS[name].adapt(replace(given, seed=5))
-        assert name == "probe" or not np.array_equal(other.outputs, trained.outputs)
+        assert not np.array_equal(other.outputs, trained.outputs)
 
 
 def applicable(kind: type[Any]) -> tuple[str, ...]:
@@ -90,10 +96,12 @@ def applicable(kind: type[Any]) -> tuple[str, ...]:
     return tuple(FAMILIES)
 
 
+# What reshapes a model meets two families a modality; losses and averages, which know none, one.
 CASES = [
     (kind.name, family, KINDS[(number + at) % 3])
     for number, kind in enumerate(BUILTIN)
     for at, family in enumerate(applicable(kind))
+    if isinstance(kind(), Reshapes | Mixes) or at % 2 == number % 2
 ]
 
 
@@ -117,7 +125,7 @@ def test_techniques(models: Models, name: str, family: str, task: str, tmp_path:
     else:
         check_frozen(given, trained)
         check_counted(given, trained)
-    if family == applicable(kind)[0]:
+    if family == next(case[1] for case in CASES if case[0] == name):
         again = method.adapt(context(models(family), task))
         np.testing.assert_array_equal(again.outputs, trained.outputs)
 
