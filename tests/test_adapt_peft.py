@@ -20,6 +20,7 @@ from headstart.adapt.adapter import Adapter
 from headstart.adapt.boundary import Plain
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
+from headstart.adapt.gradient import fit
 from headstart.adapt.loop import model_of
 from headstart.adapt.parts import Parts
 from headstart.adapt.peft_layers import merge
@@ -29,7 +30,7 @@ from headstart.adapt.techniques.ia3 import Ia3
 from headstart.adapt.techniques.lora import Lora
 from headstart.adapt.techniques.prompts import Prefix, Prompt
 from headstart.data.task import Task
-from headstart.errors import MissingExtra, RunError, UsageError
+from headstart.errors import MissingExtra, ModelError, RunError, UsageError
 from headstart.sources.backbone import Backbone, running
 from sources_for_tests import examples, write_model
 
@@ -117,6 +118,34 @@ def test_lora_by_its_equation(models: Models, scaled: bool) -> None:
     wanted = weight + 6.0 / (2.0 if scaled else 4.0) * own["B"].detach() @ own["A"].detach()
     merge(backbone.module)
     torch.testing.assert_close(backbone.module.get_submodule(name).weight.detach(), wanted)
+
+
+def test_dora_leaves_out_layers_with_filters_of_zeros(models: Models) -> None:
+    """As MobileNet v2 has them: their direction would be 0 / 0."""
+    backbone = models("resnet")
+    name = "encoder.stages.1.layers.0.layer.0.convolution"
+    with torch.no_grad():
+        backbone.module.get_submodule(name).weight[3].zero_()  # type: ignore[index,operator]
+    found = reshaped(Lora(dora=True), backbone, stir=False)
+    assert found.facts == {"lora_layers": 6, "dora_left_out": 1}
+    assert torch.isfinite(embedded(backbone)).all()
+    other = models("resnet")
+    with torch.no_grad():
+        for parameter in other.module.parameters():
+            parameter.zero_()
+    with pytest.raises(UsageError, match=r"filters of zeros.*dora=false"):
+        reshaped(Lora(dora=True), other)
+
+
+def test_a_model_that_gives_no_numbers_is_no_traceback(models: Models) -> None:
+    given = context(models("resnet"), "classification")
+    method = FineTune(epochs=1, batch=8, techniques=("lora",))
+    assert given.source is not None
+    training = method.training(given, given.source)
+    with torch.no_grad():
+        next(training.backbone.module.parameters()).fill_(float("nan"))
+    with pytest.raises(ModelError, match="before it is trained"):
+        fit(training, given)
 
 
 def test_where_says_which_layers(models: Models) -> None:

@@ -12,12 +12,13 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from headstart.adapt.feed import Feed
-from headstart.adapt.loop import Phase, train
+from headstart.adapt.loop import Diverged, Phase, train
 from headstart.adapt.objective import embedded
 from headstart.adapt.parts import Parts
 from headstart.compute.machine import machine, torch_device
 from headstart.compute.precision import Precision
 from headstart.compute.threads import threads
+from headstart.errors import ModelError
 from headstart.sources.backbone import Backbone, Batch, running
 
 WORTH_SHARING = 2e9  # multiply-adds of a forward pass, above which all cores are worth it
@@ -28,7 +29,10 @@ def pace(
     backbone: Backbone, parts: Parts, model: nn.ModuleDict, feed: Feed, rows: np.ndarray,
     rates: dict[str, float], batch: int, precision: Precision, count: int,
 ) -> float:  # fmt: skip
-    """Return seconds a step with `rates` on a copy of the model that is thrown away."""
+    """Return seconds a step with `rates` on a copy of the model that is thrown away.
+
+    Raises ModelError for a model that gives no numbers before anything was trained.
+    """
     twin = copy.deepcopy(model)
     other = running(backbone, twin["backbone"])
     pair = _typical(feed, rows, batch), torch.zeros(0)
@@ -36,7 +40,13 @@ def pace(
     phase = Phase(name="pace", steps=STEPS, rates=still, loss=_stand_in(other, precision))
     with threads(count):
         steps = train(twin, parts, (phase,), lambda _at, _used: iter([pair] * STEPS), seed=0)
-        return min([step.seconds for step in steps][1:])
+        try:
+            return min([step.seconds for step in steps][1:])
+        except Diverged:
+            raise ModelError(
+                f"{backbone.card.id} gives NaN or infinite values before it is trained; take another "
+                "model, or leave out the techniques that change it."
+            ) from None
 
 
 def threads_of(backbone: Backbone, feed: Feed, rows: np.ndarray, batch: int) -> int:
