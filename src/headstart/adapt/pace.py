@@ -44,8 +44,8 @@ def pace(
             return min([step.seconds for step in steps][1:])
         except Diverged:
             raise ModelError(
-                f"{backbone.card.id} gives NaN or infinite values before it is trained; take another "
-                "model, or leave out the techniques that change it."
+                f"{backbone.card.id} gives NaN or infinite values before it is trained; take "
+                "another model, or leave out the techniques that change it."
             ) from None
 
 
