@@ -28,6 +28,10 @@ class Case:
     def open(self) -> Opened:
         return open_dataset(self.data, **self.options)
 
+    def open_with(self, seed: int) -> Opened:
+        """Open it with a test part drawn by `seed`, where the data has none."""
+        return open_dataset(self.data, seed=seed, **self.options)
+
 
 def digits_spoken() -> Any:
     """Return fsdd as a table: recordings 0 to 4 of every speaker and digit are the test part."""

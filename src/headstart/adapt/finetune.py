@@ -158,6 +158,7 @@ class FineTune:
             views=self.views,
             metric=self.metric,
             settings=repr(self),
+            frozen=source.features(context.data.inputs) if not chosen else None,
             facts=made.facts,
         )
 

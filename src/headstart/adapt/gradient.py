@@ -77,6 +77,7 @@ class Training:
     restored: Callable[[nn.Module], None] = lambda module: None
     adapter: Callable[[nn.Module], Adapter] | None = None
     test: RateTest | None = None
+    frozen: np.ndarray | None = None
     augment: Augments | None = None
     views: int = 0
     metric: str = "error"

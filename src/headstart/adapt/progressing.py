@@ -51,6 +51,7 @@ class Progressing:
         self._phases: tuple[Phase, ...] = ()
         self._plan: dict[str, Any] = {}
         self._boundaries: dict[str, Any] = {}
+        self._sources: tuple[Any, ...] = ()  # (number of a phase, its source)
         self._recent: list[float] = []
         self._spent = 0.0  # seconds of training before a kill
         self._moving = 0
@@ -87,7 +88,8 @@ class Progressing:
         start = self._resumed()
         total = sum(phase.steps for phase in self._phases)
         if start is None:
-            watch.validate(self._model, 0, float("nan"))
+            watch.source = self._source(0)  # what is kept for training serves to validate, too
+            watch.begin(self._model, training.frozen)
         begun = time.perf_counter() - self._spent  # measuring the pace is no time it had
         seed = seed_for(context.seed, f"dropout/{training.name}")
         number = start.number if start else 0
@@ -99,6 +101,8 @@ class Progressing:
                 ):
                     advance(1)
                     self._after(step, total)
+                    if watch.flawless:
+                        return "no validation error left"
                     if watch.waited > training.patience:
                         return "patience"
                     if time.perf_counter() - begun > context.seconds:
@@ -146,7 +150,7 @@ class Progressing:
         """
         phase = self._phases[at]
         self._moving = self._moved(at)
-        self._watch.source = source = self._source(phase)
+        self._watch.source = source = self._source(at)
         return self._endless(phase, source, *divmod(used, self._an_epoch))
 
     def _endless(
@@ -172,8 +176,15 @@ class Progressing:
         sizes = dict(self._model.named_parameters())
         return sum(sizes[name].numel() for name in names)
 
-    def _source(self, phase: Phase) -> Source:
-        """Return where batches come from: from the first block that moves on, where that goes."""
+    def _source(self, at: int) -> Source:
+        """Return where batches of phase `at` come from; the one of the latest phase is kept."""
+        if self._sources[:1] != (at,):
+            self._sources = ()  # its memory is free before the next one is made
+            self._sources = (at, self._source_of(self._phases[at]))
+        return self._sources[1]
+
+    def _source_of(self, phase: Phase) -> Source:
+        """Return batches from the first block that moves on, where that goes."""
         feed, seen = self._feed, self._feed.every_view(self._rows)
         if any(t.whole for t in self._training.techniques if isinstance(t, Mixes)):
             return Plain(feed)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget
@@ -21,7 +23,7 @@ from headstart.errors import HeadstartError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
-from headstart.run.choosing import Entry, best
+from headstart.run.choosing import Entry, best, nothing_to_gain
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
@@ -100,6 +102,8 @@ def walk(job: Job) -> RunRecord:
     if leading is None:
         return finish(job)
     for method in (m for m in candidates if m.trains):
+        if job.recipe.method == "auto" and _pointless(job, method, validation):
+            continue
         seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
@@ -174,6 +178,19 @@ def _wanted(job: Job, method: Method, context: Context) -> bool:
     asked = method_named(job.recipe.method)
     assert asked is not None
     return method.name == asked.name or (asked.trains and method.name == "probe")
+
+
+def _pointless(job: Job, method: Method, validation: np.ndarray) -> bool:
+    """Say that a method is left out, where validation could not tell that it helps."""
+    solved = [e for e in job.entries if not e.method.trains]
+    rows = np.arange(len(job.data)) if getattr(method, "holds_out", False) else validation
+    why = nothing_to_gain(best(solved, job.data), job.data, rows) if solved else None
+    if why:
+        job.say(
+            f"{method.name.capitalize()} is left out: {why}. Ask for it with "
+            f"--method {method.name}."
+        )
+    return why is not None
 
 
 def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str = "") -> None:
