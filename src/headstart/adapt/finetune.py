@@ -1,9 +1,9 @@
-"""Fine-tuning: a fitted head first, then the last stages, then all of them."""
+"""Fine-tuning: a fitted head first, then the last stages, or all of them."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -46,7 +46,7 @@ FEWEST_A_CLASS = 10
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FineTune:
-    """Start from the probe's head, train the last stages, then all, at small learning rates.
+    """Start from the probe's head, and train stages of the backbone at small learning rates.
 
     The head comes first because a random one would tear the features (Kumar et al., ICLR 2022).
 
@@ -67,9 +67,10 @@ class FineTune:
     `augment`: a chain of augmentations, see data/augment; `views`: augmented views an example has,
     0 for new ones in every epoch.
 
-    None for `epochs`, `rate` and `unfreeze` takes HABITS by the kind of norm: transformers (layer
-    norm) are moved as a whole for two epochs, since every epoch costs the whole network. In
-    networks with batch norm the last stages go first: what lies before them is run only once.
+    None for `epochs`, `rate`, `depth` and `unfreeze` takes HABITS by the kind of norm: transformers
+    (layer norm) are moved as a whole for two epochs. Of networks with batch norm the last half
+    moves: what lies before it, edges and textures that serve any pictures (Yosinski et al.,
+    NeurIPS 2014), is run only once, so that an epoch costs a third.
     """
 
     epochs: int | None = None
@@ -79,7 +80,7 @@ class FineTune:
     head_rate: float = 1e-3
     adapter_rate: float = 1e-3
     decay: float = 0.85
-    depth: str | float = "all"
+    depth: str | float | None = None
     unfreeze: str | None = None
     last: float = 0.34
     first: float = 0.3
@@ -132,7 +133,7 @@ class FineTune:
             _without_dropout(backbone.module)
         chosen = techniques(self.techniques)
         check_suits(chosen, backbone)
-        made = Together.of(chosen, backbone.module, self._setting(context, backbone))
+        made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
         backbone = made.fitting(backbone)
         plan = partial(self.phases, backbone, context, instead=made.instead, parts=made.parts)
         made.check(plan(10), backbone.module)
@@ -162,10 +163,21 @@ class FineTune:
             facts=made.facts,
         )
 
-    def _setting(self, context: Context, backbone: Backbone) -> Setting:
+    def _depth(self, backbone: Backbone) -> str | float:
+        """Return the depth; the usual one, unless the order of unfreezing asks for all."""
+        if self.depth is not None:
+            return self.depth
+        return "all" if self.unfreeze else habit_of(backbone).depth
+
+    def _setting(
+        self, context: Context, backbone: Backbone, chosen: Sequence[Technique]
+    ) -> Setting:
         task, rows = context.data.task, context.training
         targets = Targets.of(context.data.targets, task, rows).values[torch.from_numpy(rows)]
-        moving = tuple(moving_stages(backbone, self.depth))
+        # What is put into a model is small: it goes everywhere unless a depth is asked for.
+        adapters = any(isinstance(technique, Reshapes) for technique in chosen)
+        depth = self.depth or "all" if adapters else self._depth(backbone)
+        moving = tuple(moving_stages(backbone, depth))
         return Setting(task, backbone, targets, context.seed, moving)
 
     def _title(self, source: BackboneFeaturiser, chosen: tuple[Technique, ...]) -> str:
@@ -194,8 +206,9 @@ class FineTune:
             return (replace(base, name="adapters", steps=steps, rates=rates),)
         rate = rate_for(backbone) if self.rate in (None, "test") else float(self.rate or 0.0)
         rates = rates_by_stage(backbone, rate, self.decay)
-        names = moving_stages(backbone, self.depth)
-        if backbone.card.modality == "text" and self.depth == "all":
+        depth = self._depth(backbone)
+        names = moving_stages(backbone, depth)
+        if backbone.card.modality == "text" and depth == "all":
             names = [name for name in names if name != "stem"]
         unfreeze = self.unfreeze or habit_of(backbone).unfreeze
         found = stretches(unfreeze, names, self.last, self.first)
@@ -209,7 +222,7 @@ class FineTune:
         """Return how a range test shall find the rate; None where it is given."""
         if self.rate != "test" or self.schedule:
             return None
-        if not made.instead and not moving_stages(backbone, self.depth):
+        if not made.instead and not moving_stages(backbone, self._depth(backbone)):
             raise UsageError('FineTune.rate="test" has nothing to test: the head alone moves.')
 
         def plan(rate: float) -> Plan:
@@ -271,12 +284,13 @@ class Habit:
     rate: float  # peak, of the last stage
     epochs: int
     unfreeze: str
+    depth: str | float
 
 
 HABITS = {
-    "batch": Habit(5e-4, 8, "last-first"),
-    "layer": Habit(2e-4, 2, "together"),
-    "none": Habit(1e-4, 4, "last-first"),
+    "batch": Habit(5e-4, 4, "together", 0.5),
+    "layer": Habit(2e-4, 2, "together", "all"),
+    "none": Habit(1e-4, 4, "last-first", "all"),
 }
 
 
