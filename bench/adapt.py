@@ -165,13 +165,16 @@ def context_for(name: str, seed: int) -> tuple[Any, Any]:
 def ours(name: str, seed: int) -> dict[str, Any]:
     """Choose as `transfer --method auto` does, and open the test part for what came of it."""
     from headstart.adapt import BUILTIN, Choosy
-    from headstart.run.choosing import Entry, best
+    from headstart.run.choosing import Entry, best, nothing_to_gain
 
     context, test = context_for(name, seed)
     start, spent = time.perf_counter(), time.process_time()
     entries, seconds = [], {}
     for method in BUILTIN:
         if isinstance(method, Choosy) and method.unsuited(context.data, context.training):
+            continue
+        rows = context.validation
+        if method.trains and nothing_to_gain(best(entries, context.data), context.data, rows):
             continue
         begun = time.process_time()
         entries.append(Entry("candidate", None, method, method.adapt(context)))
