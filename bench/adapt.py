@@ -45,7 +45,9 @@ CASES = {
     # for ablation.py
     "clothing_small, 600": (Case("clothing_small", MOBILENET, DATA / "clothing_small", {}), 600),
     "customer_reviews, 1000": (
-        Case("customer_reviews", MINILM, DATA / "customer_reviews", {}), 1000),
+        Case("customer_reviews", MINILM, DATA / "customer_reviews", {}),
+        1000,
+    ),
 }
 BATTLES = ("clothing_small", "blood_cells", "trec", "sst2", "instruments", "customer_reviews")
 MANY_LABELS = 50  # a class, above which a point over the probe is asked for

@@ -51,7 +51,7 @@ class Progressing:
         self._phases: tuple[Phase, ...] = ()
         self._plan: dict[str, Any] = {}
         self._boundaries: dict[str, Any] = {}
-        self._sources: tuple[Any, ...] = ()  # (number of a phase, its source)
+        self._made: tuple[int, Source] | None = None  # number of the latest phase, its source
         self._recent: list[float] = []
         self._spent = 0.0  # seconds of training before a kill
         self._moving = 0
@@ -178,10 +178,10 @@ class Progressing:
 
     def _source(self, at: int) -> Source:
         """Return where batches of phase `at` come from; the one of the latest phase is kept."""
-        if self._sources[:1] != (at,):
-            self._sources = ()  # its memory is free before the next one is made
-            self._sources = (at, self._source_of(self._phases[at]))
-        return self._sources[1]
+        if self._made is None or self._made[0] != at:
+            self._made = None  # its memory is free before the next one is made
+            self._made = (at, self._source_of(self._phases[at]))
+        return self._made[1]
 
     def _source_of(self, phase: Phase) -> Source:
         """Return batches from the first block that moves on, where that goes."""

@@ -62,7 +62,9 @@ def best(entries: Sequence[Entry], data: Dataset) -> Entry:
 
     Entries that were solved are compared on every training example, held out in turn. One that was
     trained by gradient is compared with the best so far on its own validation examples, which are
-    fewer: it must be better there, a tie leaves the simpler one.
+    fewer: it must be better there, a tie leaves the simpler one. A method that `leads` is made for
+    data so small that held-out examples hardly tell: it stays, unless they speak against it by more
+    than a standard error.
     """
     solved = [entry for entry in entries if not entry.method.trains]
     trained = [entry for entry in entries if entry.method.trains]
@@ -75,6 +77,13 @@ def best(entries: Sequence[Entry], data: Dataset) -> Entry:
 
 
 def _beats(rival: Entry, leader: Entry, data: Dataset, rows: np.ndarray) -> bool:
+    if getattr(rival.method, "leads", False) and data.task.name == "classification":
+        wrong, theirs_wrong = (
+            entry.trained.held_scores(rows).argmax(axis=1) != data.targets[rows]
+            for entry in (rival, leader)
+        )
+        lost, won = int((wrong & ~theirs_wrong).sum()), int((theirs_wrong & ~wrong).sum())
+        return bool(lost - won <= (lost + won) ** 0.5)  # the standard error of paired counts
     facts = data.task.facts()
     ours, theirs = (validation_of(entry, data, rows) for entry in (rival, leader))
     return facts.primary in ours and (
