@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import headstart.adapt.boundary as boundary
 import headstart.adapt.progressing as progressing
+from adapt_for_tests import Models
+from adapt_for_tests import context as adaptation
 from headstart.adapt.boundary import Plain
 from headstart.adapt.feed import Feed
 from headstart.adapt.finetune import FineTune
@@ -77,6 +81,32 @@ def test_training_from_the_boundary_is_the_uncached_training(
     np.testing.assert_allclose(cached.outputs, plain.outputs, atol=1e-5)
     losses = [[entry["loss"] for entry in one.details["losses"]] for one in (cached, plain)]
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["vit", "bert", "ast"])
+def test_a_head_alone_trains_on_embeddings_that_are_made_once(
+    family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step runs the backbone; what comes out is what running it every time gives."""
+    given = adaptation(Models(tmp_path)(family), "classification")
+    method = FineTune(epochs=4, batch=8, unfreeze="head-first", first=0.5, rate=1e-3, patience=9)
+    cached = method.adapt(given)
+    assert cached.details["boundaries"]["head"] == {"boundary": "head"}
+    monkeypatch.setattr(progressing, "source_for", lambda feed, *_: (Plain(feed), {}))
+    plain = method.adapt(given)
+    assert plain.details["boundaries"] == {}
+    np.testing.assert_allclose(cached.outputs, plain.outputs, rtol=1e-3, atol=1e-4)
+    monkeypatch.undo()
+    calls: list[int] = []
+    original = boundary.End.capture
+
+    def counted(end: boundary.End, inputs: Any) -> torch.Tensor:
+        calls.append(len(next(iter(inputs.values()))))
+        return original(end, inputs)
+
+    monkeypatch.setattr(boundary.End, "capture", counted)
+    alone = FineTune(epochs=4, batch=8, depth="head", patience=9).adapt(given)
+    assert sum(calls) == len(given.data) and alone.details["steps"] > 4
 
 
 def test_views_keep_their_labels(suite: Suite) -> None:

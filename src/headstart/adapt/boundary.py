@@ -40,7 +40,7 @@ class Cached:
 
     inputs: Batch
     hidden: Tensor
-    boundary: Boundary
+    boundary: Boundary | End
 
     def embed(self) -> Tensor:
         return self.boundary.embed(self)
@@ -100,6 +100,23 @@ class Boundary:
             return self._backbone.embed(batch.inputs)
 
 
+class End:
+    """The place behind the last block: nothing of the backbone moves, embeddings are all."""
+
+    stage = "head"
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+
+    def capture(self, inputs: Batch) -> Tensor:
+        """Run the whole backbone; returns embeddings (n, d)."""
+        with torch.no_grad():
+            return self._backbone.embed(send_to_device(inputs, torch_device())).cpu()
+
+    def embed(self, batch: Cached) -> Tensor:
+        return batch.hidden
+
+
 def _arrive(module: nn.Module, args: Any, kwargs: Any) -> Any:
     raise _Arrived((args[0] if args else next(iter(kwargs.values()))).detach())
 
@@ -127,16 +144,17 @@ class Plain:
 class Replayed:
     """Batches from the boundary on. Examples of different lengths are kept each at its own."""
 
-    def __init__(self, feed: Feed, boundary: Boundary, hidden: Tensor | list[Tensor]) -> None:
+    def __init__(
+        self, feed: Feed, boundary: Boundary | End, hidden: Tensor | list[Tensor]
+    ) -> None:
         self.feed = feed
         self._boundary = boundary
         self._hidden = hidden
 
     def batch(self, rows: np.ndarray) -> Cached:
         if isinstance(self._hidden, Tensor):
-            return Cached(
-                self.feed.shell(rows), self._hidden[torch.from_numpy(rows)], self._boundary
-            )
+            inputs = {} if isinstance(self._boundary, End) else self.feed.shell(rows)
+            return Cached(inputs, self._hidden[torch.from_numpy(rows)], self._boundary)
         inputs = self.feed.batch(rows)
         longest = int(inputs["attention_mask"].shape[1])
         first = self._hidden[int(rows[0])]
@@ -160,6 +178,10 @@ def source_for(
     Else whole batches; the second value says which, for the record.
     """
     names = [stage.name for stage in backbone.stages]
+    if not moving and len(rows):
+        end = End(backbone)
+        with advance("the head") as step:
+            return Replayed(feed, end, _captured(feed, end, rows, step)), {"boundary": end.stage}
     first = first_stage(backbone, moving)
     if first == 0 or not len(rows) or not names[first].startswith("block."):
         return Plain(feed), {}
@@ -204,7 +226,7 @@ def _gap(feed: Feed, backbone: Backbone, boundary: Boundary, rows: np.ndarray) -
 
 
 def _captured(
-    feed: Feed, boundary: Boundary, rows: np.ndarray, step: Callable[[int], None]
+    feed: Feed, boundary: Boundary | End, rows: np.ndarray, step: Callable[[int], None]
 ) -> Tensor | list[Tensor]:
     """Return hidden states by row of the feed: stacked, or a list where lengths differ."""
     order = rows if feed.lengths is None else rows[np.argsort(feed.length_of(rows), kind="stable")]
@@ -214,7 +236,7 @@ def _captured(
         chosen = order[at : at + CAPTURE]
         inputs = feed.batch(chosen)
         hidden = boundary.capture(inputs)
-        if feed.lengths is None:
+        if feed.lengths is None or isinstance(boundary, End):
             if stacked is None:
                 stacked = hidden.new_zeros(int(rows.max()) + 1, *hidden.shape[1:])
                 if hidden.ndim == 4:
