@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from pathlib import Path
@@ -9,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from adapt_for_tests import inputs, write_family
 from headstart.adapt.adapted import Adapted
 from headstart.adapt.featurisers import BackboneFeaturiser, SimpleFeaturiser
 from headstart.adapt.heads import Constant, Linear
+from headstart.cli import app
 from headstart.data.task import Task
 from headstart.errors import RunError, UsageError
 from headstart.run import Run
 from headstart.run.export import export, opened
 from headstart.run.export_hf import read, write
 from headstart.sources import load
-from runs_for_tests import command, reviews, run_quickly, write_photos
+from headstart.sources.backbone import with_module
+from runs_for_tests import reviews, run_quickly, write_photos
 from sources_for_tests import write_model
 
 EXACT = ("vit", "resnet", "dinov2", "mobilenet_v1", "convnext", "wav2vec2", "wav2vec2_stable")
@@ -122,10 +126,65 @@ def test_plain_folder_answers_without_the_run(photos: tuple[Run, Path], tmp_path
     assert kinds <= {".json", ".safetensors", ".md"}
 
 
+def run_text_simple(rng: np.random.Generator) -> Adapted:
+    rows = inputs("text", 12)
+    simple = SimpleFeaturiser.fit(rows, rng=rng)
+    width = simple.features(rows).shape[1]
+    head = Linear(rng.normal(size=(width, 2)).astype(np.float32), np.zeros(2, np.float32))
+    return Adapted(
+        "simple", "simple", "text", Task.of("classification", ("bad", "good")), simple, head
+    )
+
+
+def with_model(run: Run, model: Adapted, place: Path) -> Run:
+    """The RUN, with another model handed over."""
+    shutil.copytree(run.path, place)
+    model.save(place / "model")
+    return Run.open(place)
+
+
+def test_hf_folder_answers_without_the_run(photos: tuple[Run, Path], tmp_path: Path) -> None:
+    run = with_model(
+        photos[0], adapted(load(str(write_model(tmp_path / "o", "vit")))), tmp_path / "R"
+    )
+    wanted = answers(run.path, str(photos[1]))
+    about = opened(export(run.path, "hf", tmp_path / "hf")).about  # type: ignore[union-attr]
+    assert about["difference"] <= about["tolerance"] and about["batches"]
+    shutil.rmtree(run.path)
+    same(answers(tmp_path / "hf", str(photos[1])), wanted)
+    assert 'library_name: "transformers"' in (tmp_path / "hf" / "README.md").read_text("utf-8")
+
+
+def test_trained_weights_are_those_exported(tmp_path: Path) -> None:
+    import torch
+
+    origin = load(str(write_model(tmp_path / "origin", "vit")))
+    module, drawn = copy.deepcopy(origin.module), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            noise = torch.randn(parameter.shape, generator=drawn)
+            parameter.add_(0.1 * noise)
+    after, rows = adapted(with_module(origin, module)), inputs("image", 6)
+    found = read(tmp_path / "hf", exported(after, tmp_path / "hf")).scores(rows)
+    np.testing.assert_allclose(found, after.scores(rows), atol=2e-3)
+    assert np.abs(found - adapted(origin).scores(rows)).max() > 0.05
+
+
+def test_padding_that_changes_answers_is_said(photos: tuple[Run, Path], tmp_path: Path) -> None:
+    model = adapted(load(str(write_model(tmp_path / "origin", "wav2vec2"))))
+    run = with_model(photos[0], model, tmp_path / "RUN")
+    target = export(run.path, "hf", tmp_path / "hf")
+    assert not json.loads((target / "export.json").read_text("utf-8"))["batches"]
+    assert "one example at a time" in (target / "README.md").read_text("utf-8")
+
+
 def test_simple_winner_goes_as_a_plain_folder(tmp_path: Path) -> None:
     texts, labels = reviews(40)
     model = str(write_model(tmp_path / "bert", "bert"))
     run = run_quickly((texts, labels), tmp_path / "RUN", model=model, method="probe")
+    rng = np.random.default_rng(0)
+    found = run_text_simple(rng)
+    run = with_model(run, found, tmp_path / "RUN2")
     target = export(run.path, "torchscript-free")
     assert target == run.path / "export" / "torchscript-free"
     same(answers(target, texts), answers(run.path, texts))
@@ -155,7 +214,8 @@ def test_bad_requests_are_said(photos: tuple[Run, Path], tmp_path: Path) -> None
     (tmp_path / "full" / "export.json").write_text('{"format": 99, "to": "hf"}')
     with pytest.raises(RunError, match="upgrade"):
         opened(tmp_path / "full")
-    done = command("export", run.path, "--to", "torchscript-free", "--out", tmp_path / "plain")
-    assert done.returncode == 0, done.stderr
-    done = command("predict", tmp_path / "plain", data / "red" / "0.jpg")
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 1, done.stderr
+    asked = ["export", str(run.path), "--to", "torchscript-free", "--out", str(tmp_path / "plain")]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(app, ["predict", str(tmp_path / "plain"), str(data / "red/0.jpg")])
+    assert done.exit_code == 0 and len(done.stdout.splitlines()) == 1, done.output

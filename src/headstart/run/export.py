@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 ABOUT, FORMAT = "export.json", 1
 PLAIN, HF = "torchscript-free", "hf"
+ONE_AT_A_TIME = (
+    "\nWith transformers, give this model one example at a time: it was found to answer otherwise "
+    "where shorter examples are padded in a batch.\n"
+)
 
 
 def export(run: str | Path, to: str, out: str | Path | None = None) -> Path:
@@ -76,6 +80,8 @@ def _finish(run: Run, folder: Path, to: str, facts: dict[str, Any], library: str
     from headstart.report.card import model_card
 
     card = model_card(run.record, library=library)
+    if not facts.get("batches", True):
+        card += ONE_AT_A_TIME
     (folder / "README.md").write_text(card, "utf-8")
     about = {"format": FORMAT, "to": to, "headstart": run.record.headstart, **facts}
     text = json.dumps(about, indent=2, ensure_ascii=False)

@@ -107,8 +107,8 @@ def _built(model: Adapted, backbone: Any) -> Any:
     heads = [part for part in made.modules() if _takes(part, len(labels), backbone.width)]
     if not heads or any(not name.startswith("pooler.") for name in absent):
         raise UsageError(
-            f"{model.name!r} cannot be exported to hf: {type(made).__name__} has no classifier "
-            f"for features of width {backbone.width}. {INSTEAD}"
+            f"{model.name!r} cannot be exported to hf: {type(made).__name__} has no linear "
+            f"classifier with a bias for features of width {backbone.width}. {INSTEAD}"
         )
     _fill(heads[-1], getattr(made, "projector", None), model.head.arrays())
     return made.eval()
