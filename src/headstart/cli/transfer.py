@@ -98,7 +98,7 @@ def transfer(
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="RUN folder.")],
+    run: Annotated[Path, typer.Argument(help="RUN folder, or an export of one.")],
     inputs: Annotated[
         list[str], typer.Argument(help="Files, folders, tables, or texts.", metavar="INPUT...")
     ],
@@ -109,11 +109,11 @@ def predict(
     as_json: Json = False,
 ) -> None:
     """Predict new inputs with the model of a RUN folder."""
-    from headstart.run import Run
+    from headstart.run.export import opened
     from headstart.run.use import table_of, write_csv
 
     screen = screen_for(as_json)
-    found, bad = Run.open(run).predicted(
+    found, bad = opened(run).predicted(
         inputs, column=input, encoding=encoding, root=root, progress=screen.progress
     )
     rows = table_of(found, bad)

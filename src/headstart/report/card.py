@@ -44,12 +44,12 @@ def licence(record: RunRecord, best: Result | None) -> str:
     return str(noted or getattr(record, "licence", None) or "unknown")
 
 
-def metadata(record: RunRecord) -> dict[str, Any]:
+def metadata(record: RunRecord, *, library: str = "headstart") -> dict[str, Any]:
     """Return the metadata block as plain values."""
     best = chosen_result(record)
     base, pipeline = hub_id(best.model if best else None), pipeline_tag(record)
     values: dict[str, Any] = {
-        "library_name": "headstart",
+        "library_name": library,
         "license": licence(record, best),
         "tags": ["headstart", "transfer-learning", record.data.modality, record.task],
     }
@@ -150,10 +150,10 @@ def verdict_lines(record: RunRecord) -> list[str]:
     ]
 
 
-def model_card(record: RunRecord) -> str:
+def model_card(record: RunRecord, *, library: str = "headstart") -> str:
     """Return the model card as Markdown with a YAML metadata block; texts from data are escaped."""
     best = chosen_result(record)
-    parts = [f"---\n{yaml(metadata(record))}---", f"# {escaped(record.data.name)}"]
+    parts = [f"---\n{yaml(metadata(record, library=library))}---", f"# {escaped(record.data.name)}"]
     parts += [what_it_is(record, best), "## Did transfer help?", "\n".join(verdict_lines(record))]
     if record.results:
         parts.append("\n".join(results_lines(record)))

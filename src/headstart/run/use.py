@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,7 +17,9 @@ from headstart.run.folder import RECORD, REPORT
 if TYPE_CHECKING:
     from headstart.adapt import Adapted
     from headstart.compute.progress import Progress
+    from headstart.data.dataset import Unlabelled
     from headstart.data.load import Quarantined
+    from headstart.data.task import Task
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,18 @@ class Prediction:
     id: str
     answer: Any
     scores: dict[str, float]
+
+
+class Answers(Protocol):
+    """What predictions need of a model: of a RUN, or of an export."""
+
+    @property
+    def modality(self) -> str: ...
+
+    @property
+    def task(self) -> Task: ...
+
+    def scores(self, inputs: Unlabelled, *, progress: Progress) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -66,36 +80,9 @@ class Run:
         """Return a prediction for every readable input; `predicted` gives the others too."""
         return self.predicted(inputs, **options)[0]
 
-    def predicted(
-        self, inputs: Any, *, column: str | None = None, encoding: str = "utf-8",
-        root: str | Path | None = None, progress: Progress | None = None,
-    ) -> tuple[list[Prediction], list[Quarantined]]:  # fmt: skip
-        """Return (predictions, inputs that cannot be read with the reason).
-
-        `inputs`: one or several of files, folders, tables (`column` names the input), texts,
-        arrays. Raises DataError where nothing can be read.
-        """
-        from headstart.compute.progress import silent
-        from headstart.data.load import open_inputs
-
-        many = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
-        model = self.model
-        if isinstance(inputs, np.ndarray) and _is_stack(inputs, model.modality):
-            many = list(inputs)
-        found, bad = open_inputs(
-            many, modality=model.modality, column=column, encoding=encoding, root=root,
-            progress=progress,
-        )  # fmt: skip
-        if not len(found):
-            reason = f": {bad[0].id}: {bad[0].reason}" if bad else ""
-            raise DataError(f"None of the inputs can be read{reason}.")
-        scores = model.scores(found, progress=progress or silent)
-        answers = model.task.kind.answer(scores, model.task.labels)
-        named: list[dict[str, float]] = [{} for _ in answers]
-        if scores.ndim == 2:
-            named = [dict(zip(model.task.labels, map(float, row), strict=True)) for row in scores]
-        rows = zip(found.ids, answers, named, strict=True)
-        return [Prediction(str(id), answer, by_name) for id, answer, by_name in rows], bad
+    def predicted(self, inputs: Any, **options: Any) -> tuple[list[Prediction], list[Quarantined]]:
+        """Return (predictions, inputs that cannot be read); `options` as for `predict_with`."""
+        return predict_with(self.model, inputs, **options)
 
     def evaluate(self, data: Any, **options: Any) -> Evaluation:
         """Measure the model on other labelled data, with 95 % intervals.
@@ -135,6 +122,37 @@ class Run:
         target = self.path / REPORT
         write_report(self.record, target)
         return target
+
+
+def predict_with(
+    model: Answers, inputs: Any, *, column: str | None = None, encoding: str = "utf-8",
+    root: str | Path | None = None, progress: Progress | None = None,
+) -> tuple[list[Prediction], list[Quarantined]]:  # fmt: skip
+    """Return (predictions, inputs that cannot be read with the reason).
+
+    `inputs`: one or several of files, folders, tables (`column` names the input), texts,
+    arrays. Raises DataError where nothing can be read.
+    """
+    from headstart.compute.progress import silent
+    from headstart.data.load import open_inputs
+
+    many = inputs if isinstance(inputs, Sequence) and not isinstance(inputs, str) else [inputs]
+    if isinstance(inputs, np.ndarray) and _is_stack(inputs, model.modality):
+        many = list(inputs)
+    found, bad = open_inputs(
+        many, modality=model.modality, column=column, encoding=encoding, root=root,
+        progress=progress,
+    )  # fmt: skip
+    if not len(found):
+        reason = f": {bad[0].id}: {bad[0].reason}" if bad else ""
+        raise DataError(f"None of the inputs can be read{reason}.")
+    scores = model.scores(found, progress=progress or silent)
+    answers = model.task.kind.answer(scores, model.task.labels)
+    named: list[dict[str, float]] = [{} for _ in answers]
+    if scores.ndim == 2:
+        named = [dict(zip(model.task.labels, map(float, row), strict=True)) for row in scores]
+    rows = zip(found.ids, answers, named, strict=True)
+    return [Prediction(str(id), answer, by_name) for id, answer, by_name in rows], bad
 
 
 def _is_stack(array: np.ndarray, modality: str) -> bool:
