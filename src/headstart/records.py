@@ -327,6 +327,7 @@ class Estimate(Frozen):
 
     what: str
     method: str = Field(default="", description="Of the result that it makes; else empty.")
+    model: str | None = None
     seconds: float
     rests_on: str = Field(default="", description="What was measured for it.")
     happened: float | None = Field(default=None, description="Seconds that it took.")

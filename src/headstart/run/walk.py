@@ -21,18 +21,18 @@ from headstart.errors import HeadstartError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
+from headstart.run.advising import Guide, in_short, shortlist
 from headstart.run.choosing import Entry, best
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
+from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION, Scene
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 from headstart.sources.backbone import need_trainable
 
-LEAST_SECONDS = 10.0  # a gradient method gets at least this long, whatever the budget
-VALIDATION = 0.2  # of the training examples, where the data has no validation part
 NOT_TRAINED = (
     "Fine-tuning and the baseline from scratch are left out: no model of this run can be trained, "
     "since another runtime than torch runs it."
@@ -75,6 +75,7 @@ def walk(job: Job) -> RunRecord:
     """Make candidates and baselines, choose, judge once, and write everything down."""
     data, own = job.data, job.own_validation
     _say_notes(job)
+    _foresee(job)
     rng = rng_for(job.recipe.seed, "validation")
     validation = carve(data, VALIDATION, rng=rng) if own is None else own
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
@@ -91,16 +92,15 @@ def walk(job: Job) -> RunRecord:
     methods = _configured(job.recipe, BUILTIN)
     if not any(f.backbone.trainable for f in job.backbones):
         job.say(NOT_TRAINED)
-        methods = [method for method in methods if not method.trains]
-    candidates = [method for method in methods if _wanted(job, method, context(0.0))]
-    for method in (m for m in candidates if not m.trains):
+    for method in (m for m in methods if not m.trains and _asked(job, m)):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
     leading = _leading_source(job)
+    _decide(job, leading)
     if leading is None:
         return finish(job)
-    for method in (m for m in candidates if m.trains):
-        seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
+    for method in _trained_methods(job, context(0.0)):
+        seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
     for method in _configured(job.recipe, BASELINES):
@@ -157,23 +157,70 @@ def resolved(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"methods": settings})
 
 
-def _wanted(job: Job, method: Method, context: Context) -> bool:
-    if job.recipe.method == "auto":
-        if not method.trains:
-            return True
+def _asked(job: Job, method: Method) -> bool:
+    """Say whether a method is tried; what an automatic run trains, its advice decides."""
+    asked = method_named(job.recipe.method)
+    if asked is None:
+        advised = job.guide.advice.methods if job.guide else []
+        return not method.trains or method.name in advised
+    # What is trained is held against the probe, whose head it may start from.
+    return method.name == asked.name or (asked.trains and method.name == "probe")
+
+
+def _foresee(job: Job) -> None:
+    """In an automatic run: choose among many models, and say what is expected."""
+    if job.recipe.method != "auto":
+        return
+    job.backbones = shortlist(
+        job.data, job.backbones, seed=job.recipe.seed, allow_pickle=job.recipe.allow_pickle,
+        progress=job.progress, say=job.say,
+    )  # fmt: skip
+    scene = Scene(
+        job.data, job.own_validation, len(job.opened.splits.test), job.backbones,
+        job.budget.left, job.recipe.seed, job.progress, job.say,
+    )  # fmt: skip
+    job.guide = Guide(scene)
+    advice = job.guide.advice
+    job.say(f"Expected: {in_short(advice.estimated)}. So far: {advice.title.lower()} is advised.")
+
+
+def _decide(job: Job, source: BackboneFeaturiser | None) -> None:
+    """Ask the tree again, now that frozen features were tried; follow its settings."""
+    if job.guide is None:
+        return
+    advice = job.guide.decide(job.entries, source or job.backbones[0], job.budget.left)
+    last = advice.turns[-1]
+    job.say(f"Advice: {advice.title}. {last.question} {last.answer.capitalize()}: {last.reason}.")
+    for title in advice.not_built:
+        job.say(f"{title} would come first, but is not built yet.")
+    for name, settings in advice.settings.items():
+        usual = next(method for method in BUILTIN if slug(method.name) == name)
+        own = job.recipe.methods.get(name, {})
+        free = {k: v for k, v in settings.items() if own.get(k, getattr(usual, k)) == getattr(usual, k)}
+        if free and not own.get("schedule"):
+            job.say(f"The advice sets {', '.join(f'{name}.{k} = {v}' for k, v in free.items())}.")
+            methods = job.recipe.methods | {name: own | free}
+            job.recipe = job.recipe.model_copy(update={"methods": methods})
+    job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
+
+
+def _trained_methods(job: Job, context: Context) -> list[Method]:
+    """Return the methods that train, as the recipe and the advice have them."""
+    found = []
+    for method in _configured(job.recipe, BUILTIN):
+        if not method.trains or not _asked(job, method):
+            continue
         why = None
-        if isinstance(method, Choosy):
+        if job.recipe.method == "auto" and isinstance(method, Choosy):
             why = method.unsuited(context.data, context.training)
         if why:
             job.say(
                 f"{method.name.capitalize()} is left out: {why}. Ask for it with "
                 f"--method {method.name}."
             )
-        return why is None
-    # What is trained is held against the probe, whose head it may start from.
-    asked = method_named(job.recipe.method)
-    assert asked is not None
-    return method.name == asked.name or (asked.trains and method.name == "probe")
+            continue
+        found.append(method)
+    return found
 
 
 def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str = "") -> None:
@@ -215,7 +262,7 @@ def _remedy(
         return
     changed, words = again
     job.say(f"Once more, with the remedy for {words}.")
-    seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
+    seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
     _add(job, "candidate", changed, context(seconds, source), suffix=" (remedied)")
 
 
