@@ -9,7 +9,7 @@ from pathlib import Path
 
 PAGE = Path(__file__).with_name("cli.md")
 COMMANDS = (
-    "transfer", "predict", "evaluate", "rank", "models", "augment", "report", "demo",
+    "transfer", "predict", "evaluate", "advise", "rank", "models", "augment", "report", "demo",
 )  # fmt: skip
 
 

@@ -166,5 +166,3 @@ def marked(node: AdviceNode) -> list[AdviceNode]:
     """Return the nodes on the path."""
     below = [one for branch in node.branches for one in marked(branch)]
     return [node, *below] if node.taken else below
-
-

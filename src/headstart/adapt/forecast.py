@@ -18,8 +18,10 @@ from headstart.adapt.finetune import FineTune, habit_of, scaled_head
 from headstart.adapt.loop import Diverged, Phase, model_of, train
 from headstart.adapt.method import Context
 from headstart.adapt.objective import embedded
-from headstart.adapt.pace import STEPS, threads_of
+from headstart.adapt.pace import STEPS as PACED
+from headstart.adapt.pace import threads_of
 from headstart.adapt.parts import Parts
+from headstart.adapt.watch import FITTED
 from headstart.compute.layout import lay_out
 from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, precision_for
@@ -30,6 +32,7 @@ from headstart.errors import ModelError
 from headstart.sources.backbone import Backbone, need_trainable, running
 
 LOOKED_AT = 8  # examples
+STEPS = 2  # measured a phase; the first one warms up
 COPIES = 6  # of the weights: origin, the one that moves, gradient, two moments, the best so far
 
 
@@ -38,10 +41,13 @@ class Forecast:
     """Costs of one schedule. `memory`: bytes beyond what the process has; `step`: one example's.
 
     `total`: seconds of all epochs, with validation and what is run once, as if there were no
-    budget. `epoch`: seconds of one pass in the last phase. `step`: seconds an example there.
+    budget. `fixed`: seconds besides, which no budget bounds: preparing the examples, measuring the
+    pace, and asking the final model about training examples. `epoch`: seconds of one pass in the
+    last phase. `step`: seconds an example there.
     """
 
     total: float
+    fixed: float
     epoch: float
     step: float
     memory: int
@@ -58,9 +64,11 @@ def forecast(method: FineTune, context: Context) -> Forecast:
     need_trainable(context.source.backbone)
     backbone = _twin(context.source.backbone)
     part = _typical(context.data, context.training)
+    began = time.perf_counter()
     feed = Feed(backbone, part.inputs)
+    preparing = (time.perf_counter() - began) / len(part)
     try:
-        return _measured(method, context, backbone, feed, len(part))
+        return _measured(method, context, backbone, feed, len(part), preparing)
     except Diverged:
         raise ModelError(
             f"{backbone.card.id} gives NaN or infinite values before it is trained; take another "
@@ -90,8 +98,9 @@ def _typical(data: Dataset, rows: np.ndarray) -> Dataset:
 
 
 def _measured(
-    method: FineTune, context: Context, backbone: Backbone, feed: Feed, looked_at: int
-) -> Forecast:
+    method: FineTune, context: Context, backbone: Backbone, feed: Feed, looked_at: int,
+    preparing: float,
+) -> Forecast:  # fmt: skip
     rows, precision = np.arange(looked_at), precision_for(backbone.module)
     head = scaled_head(np.zeros((2, backbone.width), np.float32), context.data.task.outputs)
     model = model_of(backbone, head).to(torch_device())
@@ -114,12 +123,15 @@ def _measured(
             total += once + phase.steps * batch * step + validations * held * forward
         kept = _kept(model, backbone, source, rows, precision) / looked_at
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
-    return Forecast(total, training * step, step, int(COPIES * weights + batch * kept))
+    fixed = (
+        preparing * len(context.data)
+        + PACED * min(batch, training) * step
+        + min(FITTED, training) * whole
+    )
+    return Forecast(total, fixed, training * step, step, int(COPIES * weights + batch * kept))
 
 
-def _source(
-    feed: Feed, backbone: Backbone, parts: Parts, phase: Phase, rows: np.ndarray
-) -> Source:
+def _source(feed: Feed, backbone: Backbone, parts: Parts, phase: Phase, rows: np.ndarray) -> Source:
     """Return batches from the boundary before the first block that moves, as training would."""
     names = [name for part in phase.rates for name in parts.parameters(part)]
     moving = [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]

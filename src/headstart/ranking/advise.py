@@ -89,9 +89,5 @@ def _drawn(tree: Tree, id: str, answer: str, taken: frozenset[str], key: str) ->
     if isinstance(place, Leaf):
         text = place.title + ("" if place.built else " (not built yet)")
         return AdviceNode(id=id, text=text, answer=answer, taken=key in taken)
-    branches = [
-        _drawn(tree, to, how, taken, f"{id}/{to}") for how, to in place.branches.items()
-    ]
-    return AdviceNode(
-        id=id, text=place.text, answer=answer, taken=key in taken, branches=branches
-    )
+    branches = [_drawn(tree, to, how, taken, f"{id}/{to}") for how, to in place.branches.items()]
+    return AdviceNode(id=id, text=place.text, answer=answer, taken=key in taken, branches=branches)

@@ -75,8 +75,10 @@ class Condition(_Strict):
     @property
     def asked(self) -> str:
         """What is asked, in words."""
+        if isinstance(self.is_, bool):
+            return "yes" if self.is_ else "no"
         if self.is_ is not None:
-            return {True: "yes", False: "no"}.get(self.is_, str(self.is_))  # type: ignore[call-overload, no-any-return]
+            return self.is_
         if self.at_least is not None:
             return f"{self.at_least:g} or more"
         return f"{self.most:g} or less"
@@ -129,20 +131,21 @@ class Tree(_Strict):
 
     @model_validator(mode="after")
     def _sound(self) -> Tree:
-        ids = [one.id for one in (*self.question, *self.leaf)]
+        ids = [*(q.id for q in self.question), *(leaf.id for leaf in self.leaf)]
         twice = sorted({one for one in ids if ids.count(one) > 1})
         if twice:
             raise ValueError(f"{twice[0]!r} is there twice")
         for question in self.question:
             lost = [to for to in question.branches.values() if to not in ids]
             if lost:
-                raise ValueError(f"question {question.id!r} leads to {lost[0]!r}, which is not there")
+                raise ValueError(
+                    f"question {question.id!r} leads to {lost[0]!r}, which is not there"
+                )
         places = [self.start, *(to for q in self.question for to in q.branches.values())]
         for question in self.question:
-            if places.count(question.id) != 1:
-                raise ValueError(
-                    f"question {question.id!r} has {places.count(question.id)} places; a tree has one"
-                )
+            count = places.count(question.id)
+            if count != 1:
+                raise ValueError(f"question {question.id!r} has {count} places; a tree has one")
         reached = set(self._reached(self.start))
         lost = sorted(set(ids) - reached)
         if lost:
@@ -165,7 +168,8 @@ class Tree(_Strict):
             yield from self._reached(to)
 
     def find(self, id: str) -> Question | Leaf:
-        return next(one for one in (*self.question, *self.leaf) if one.id == id)
+        found: dict[str, Question | Leaf] = {q.id: q for q in self.question}
+        return (found | {leaf.id: leaf for leaf in self.leaf})[id]
 
 
 @lru_cache

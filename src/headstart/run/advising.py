@@ -22,7 +22,7 @@ from headstart.features.store import cache_folder
 from headstart.ranking.advise import advise as walked
 from headstart.ranking.rank import rank
 from headstart.ranking.tree import Fact
-from headstart.records import Advice, Cost
+from headstart.records import Advice
 from headstart.run.choosing import Entry
 from headstart.run.domains import domain_accuracy
 from headstart.run.estimate import happened, planned
@@ -164,7 +164,9 @@ def advise(
     more: dict[str, Fact] = {} if other_tasks is None else {"other_tasks": other_tasks}
     if target_domain is not None:
         if not found:
-            raise UsageError("--target-domain needs a model to compare with; name one with --model.")
+            raise UsageError(
+                "--target-domain needs a model to compare with; name one with --model."
+            )
         others, _ = open_inputs(
             target_domain, modality=train.inputs.modality, column=input, encoding=encoding,
             root=root, progress=watching,
@@ -203,17 +205,3 @@ def _models(
             )
         found.append(BackboneFeaturiser(backbone))
     return found
-
-
-def in_short(cost: Cost) -> str:
-    """Write a cost as people say it."""
-    words = []
-    if cost.seconds is not None:
-        words.append(f"{cost.seconds / 60:.1f} min" if cost.seconds >= 60 else f"{cost.seconds:.0f} s")
-    if cost.memory is not None:
-        words.append(f"{cost.memory:,.0f} MB of memory")
-    if cost.disk is not None:
-        words.append(f"{cost.disk:,.0f} MB on disk")
-    if cost.grams is not None:
-        words.append(f"{cost.grams:.2g} g of CO2")
-    return ", ".join(words)

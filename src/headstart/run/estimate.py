@@ -40,9 +40,7 @@ def planned(
         parts.append(_scratch(scene, leader, costs, parts))
         tuned = [one for one in parts if one.method not in HEADS]
         each = scene.test * leader.seconds / 1000.0
-        parts.append(
-            Estimate(what=f"the test part, {len(tuned)} times", seconds=each * len(tuned))
-        )
+        parts.append(Estimate(what=f"the test part, {len(tuned)} times", seconds=each * len(tuned)))
     seconds = sum(part.seconds for part in parts)
     cost = Cost(
         seconds=seconds,
@@ -82,25 +80,25 @@ def _trained(
     tuning = FewShot()
     seen = tuning.passes * len(scene.data) * tuning.folds  # folds - 1 of the whole, and the whole
     wanted["few-shot"] = seen * costs.whole.step
+    fixed = {"finetune": costs.whole.fixed, "few-shot": 0.0}
     for method in methods:
         if method in wanted:
             found.append(
                 Estimate(
                     what=f"{method} of {leader.source.title}", method=method, model=leader.model,
-                    seconds=min(wanted[method], most),
-                    rests_on="3 steps a phase on 8 examples; the budget is the bound",
+                    seconds=fixed[method] + min(wanted[method], most),
+                    rests_on="2 steps a phase on 8 examples; the budget is the bound",
                 )
             )  # fmt: skip
     return found
 
 
-def _scratch(
-    scene: Scene, leader: Sight, costs: Forecasts, parts: Sequence[Estimate]
-) -> Estimate:
+def _scratch(scene: Scene, leader: Sight, costs: Forecasts, parts: Sequence[Estimate]) -> Estimate:
     assert costs.whole is not None
     mine = sum(part.seconds for part in parts if part.model == leader.model)
     whole = FromScratch().epochs * costs.whole.epoch
-    seconds = min(max(LEAST_SECONDS, min(mine, scene.seconds)), whole)
+    bound = max(LEAST_SECONDS, min(mine, scene.seconds))
+    seconds = costs.whole.fixed + min(bound, whole)
     return Estimate(
         what=f"{leader.source.title} from scratch", method="from scratch", model=leader.model,
         seconds=seconds, rests_on="as long as transfer with that model took, at most",

@@ -135,11 +135,12 @@ def each_right(trained: Trained, data: Dataset, rows: np.ndarray) -> np.ndarray:
     regression, minus the squared error in variances of the target."""
     scores, targets = trained.held_scores(rows), data.targets[rows]
     if data.task.name == "classification":
-        return (scores.argmax(axis=1) == targets).astype(np.float64)
+        return np.asarray(scores.argmax(axis=1) == targets, np.float64)
     if data.task.name == "multi-label":
         return np.asarray(((scores >= 0.5) == (targets > 0)).mean(axis=1), np.float64)
     spread = max(1e-12, float(np.var(data.targets)))
-    return -np.square(np.asarray(scores, np.float64).reshape(-1) - targets) / spread
+    errors = np.asarray(scores, np.float64).reshape(-1) - targets
+    return np.asarray(-(errors**2) / spread)
 
 
 def lead(ahead: Trained | None, behind: Trained | None, data: Dataset) -> float | None:

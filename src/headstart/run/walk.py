@@ -20,8 +20,9 @@ from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
+from headstart.report.advised import cost_text
 from headstart.report.page import write_report
-from headstart.run.advising import Guide, in_short, shortlist
+from headstart.run.advising import Guide, shortlist
 from headstart.run.choosing import Entry, best
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
@@ -181,7 +182,7 @@ def _foresee(job: Job) -> None:
     )  # fmt: skip
     job.guide = Guide(scene)
     advice = job.guide.advice
-    job.say(f"Expected: {in_short(advice.estimated)}. So far: {advice.title.lower()} is advised.")
+    job.say(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
 
 
 def _decide(job: Job, source: BackboneFeaturiser | None) -> None:
@@ -196,7 +197,9 @@ def _decide(job: Job, source: BackboneFeaturiser | None) -> None:
     for name, settings in advice.settings.items():
         usual = next(method for method in BUILTIN if slug(method.name) == name)
         own = job.recipe.methods.get(name, {})
-        free = {k: v for k, v in settings.items() if own.get(k, getattr(usual, k)) == getattr(usual, k)}
+        free = {
+            k: v for k, v in settings.items() if own.get(k, getattr(usual, k)) == getattr(usual, k)
+        }
         if free and not own.get("schedule"):
             job.say(f"The advice sets {', '.join(f'{name}.{k} = {v}' for k, v in free.items())}.")
             methods = job.recipe.methods | {name: own | free}
