@@ -64,7 +64,7 @@ def told() -> dict[str, Told]:
         Case("trec", MINILM, data / "trec", {}),
         Case("customer_reviews", MINILM, data / "customer_reviews", {}),
         Case("sst2", MINILM, data / "sst2", {}),
-        Case("sms_spam", MINILM, data / "sms_spam" / "sms.tsv", {}),
+        Case("sms_spam", MINILM, data / "sms_spam" / "sms.tsv", {"input": "1", "target": "0"}),
         Case("reviews_books", MINILM, _reviews("books"), {}),
         Case("reviews_dvd", MINILM, _reviews("dvd"), {}),
         Case("reviews_kitchen", MINILM, _reviews("kitchen"), {}),

@@ -195,16 +195,33 @@ def _decide(job: Job, source: BackboneFeaturiser | None) -> None:
     for title in advice.not_built:
         job.say(f"{title} would come first, but is not built yet.")
     for name, settings in advice.settings.items():
-        usual = next(method for method in BUILTIN if slug(method.name) == name)
-        own = job.recipe.methods.get(name, {})
-        free = {
-            k: v for k, v in settings.items() if own.get(k, getattr(usual, k)) == getattr(usual, k)
-        }
-        if free and not own.get("schedule"):
+        free = unset(job.recipe, name, settings)
+        if free:
             job.say(f"The advice sets {', '.join(f'{name}.{k} = {v}' for k, v in free.items())}.")
-            methods = job.recipe.methods | {name: own | free}
+            methods = job.recipe.methods | {name: job.recipe.methods.get(name, {}) | free}
             job.recipe = job.recipe.model_copy(update={"methods": methods})
     job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
+
+
+def unset(recipe: Recipe, name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return those of `settings` that nobody set: absent from the recipe, or at their defaults.
+
+    A recipe that a run wrote has every default, so the two cannot be told apart.
+    """
+    usual = next(method for method in BUILTIN if slug(method.name) == name)
+    own = recipe.methods.get(name, {})
+    if own.get("schedule"):
+        return {}
+    return {
+        key: value for key, value in settings.items()
+        if own.get(key, plain(usual, key)) == plain(usual, key)
+    }  # fmt: skip
+
+
+def plain(method: Method, key: str) -> Any:
+    """Return a setting as a recipe has it."""
+    value = getattr(method, key)
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _trained_methods(job: Job, context: Context) -> list[Method]:
