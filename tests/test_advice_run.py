@@ -20,10 +20,10 @@ from headstart.errors import TooFewExamples, UsageError
 from headstart.recipe import DataRecipe, Recipe
 from headstart.records import Cost, RunRecord
 from headstart.run import Run
-from headstart.run.advising import advise, shortlist
+from headstart.run.advising import Guide, advise, shortlist
+from headstart.run.auto import unset
 from headstart.run.domains import domain_accuracy, wilson_low
 from headstart.run.scene import Scene, each_right, lead, look
-from headstart.run.walk import unset
 from headstart.sources import load
 from runs_for_tests import reviews, run_quickly, write_photos
 from sources_for_tests import write_model
@@ -54,7 +54,7 @@ def scene(count: int, model: str | None, **more: object) -> Scene:
 
 def test_a_run_says_why_and_what_it_cost(run: Run) -> None:
     advice = run.record.advice
-    assert advice is not None and advice.leaf == "partial"
+    assert advice is not None and advice.leaf == "partial" and advice.decided
     methods = {result.method for result in run.record.results}
     assert "finetune" in methods and "few-shot" not in methods
     happened = {part.method: part.happened for part in advice.estimates if part.method}
@@ -209,3 +209,14 @@ def test_photos_far_from_any_model_still_get_advice(tmp_path: Path) -> None:
     found = advise(folder, model="starter:glyphs")
     assert found.leaf == "frozen" and found.model == "starter:glyphs"
     assert size_of(folder) == sum(path.stat().st_size for path in folder.rglob("*.jpg"))
+
+
+def test_a_run_that_goes_on_keeps_its_decision(bert: str) -> None:
+    seen = scene(60, bert)
+    old = advise(reviews(60), model=bert).model_copy(update={"leaf": "peft", "decided": True})
+    guide = Guide(seen, before=old)
+    found = guide.decide([], seen.backbones[0], 100.0)
+    assert found.leaf == "peft" and found.estimates == guide.advice.estimates
+    undecided = old.model_copy(update={"decided": False})
+    again = Guide(seen, before=undecided).decide([], seen.backbones[0], 100.0)
+    assert again.leaf == "frozen" and again.decided

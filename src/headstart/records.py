@@ -337,6 +337,9 @@ class Advice(Frozen):
     """Which way to transfer is advised, why, and what it was expected to cost."""
 
     leaf: str
+    decided: bool = Field(
+        default=False, description="Whether frozen features of all training data were known."
+    )
     title: str
     words: str
     methods: list[str] = Field(description="Trained methods to try, beside the frozen features.")

@@ -39,6 +39,7 @@ class Guide:
     scene: Scene
     power: Power = field(default_factory=Power)
     more: dict[str, Fact] = field(default_factory=dict)  # facts that a person gave
+    before: Advice | None = None  # what a run that goes on had decided: times may differ now
     sights: Sights = field(init=False)
     costs: Forecasts = field(init=False)
     advice: Advice = field(init=False)
@@ -61,6 +62,9 @@ class Guide:
 
         Estimates stay those that were made before anything ran.
         """
+        if self.before is not None and self.before.decided:
+            self.advice = self._with_estimates(self.before)
+            return self.advice
         model = source.backbone.card.id if source else None
         if model != self._of:
             self._foresee(source)
@@ -72,11 +76,13 @@ class Guide:
             self.scene.data, self.scene.own, self.scene.test, self.scene.backbones, seconds,
             self.scene.seed, self.scene.progress, self.scene.say,
         )  # fmt: skip
-        before = self.advice
         found = self._walked(source, lead(probe, simple, self.scene.data))
-        kept = ("estimates", "estimated", "assumption", "notes")
-        self.advice = found.model_copy(update={name: getattr(before, name) for name in kept})
+        self.advice = self._with_estimates(found.model_copy(update={"decided": True}))
         return self.advice
+
+    def _with_estimates(self, found: Advice) -> Advice:
+        kept = ("estimates", "estimated", "assumption", "notes")
+        return found.model_copy(update={name: getattr(self.advice, name) for name in kept})
 
     def told(self, entries: Sequence[Entry], seconds: float, folder: Path) -> Advice:
         """Return the advice with what happened so far."""

@@ -20,16 +20,15 @@ from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
-from headstart.report.advised import cost_text
 from headstart.report.page import write_report
-from headstart.run.advising import Guide, shortlist
+from headstart.run.auto import decide, foresee
 from headstart.run.choosing import Entry, best
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
-from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION, Scene
+from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 from headstart.sources.backbone import need_trainable
@@ -76,7 +75,7 @@ def walk(job: Job) -> RunRecord:
     """Make candidates and baselines, choose, judge once, and write everything down."""
     data, own = job.data, job.own_validation
     _say_notes(job)
-    _foresee(job)
+    foresee(job)
     rng = rng_for(job.recipe.seed, "validation")
     validation = carve(data, VALIDATION, rng=rng) if own is None else own
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
@@ -97,7 +96,8 @@ def walk(job: Job) -> RunRecord:
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
     leading = _leading_source(job)
-    _decide(job, leading)
+    if decide(job, leading):
+        job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
     if leading is None:
         return finish(job)
     for method in _trained_methods(job, context(0.0)):
@@ -166,62 +166,6 @@ def _asked(job: Job, method: Method) -> bool:
         return not method.trains or method.name in advised
     # What is trained is held against the probe, whose head it may start from.
     return method.name == asked.name or (asked.trains and method.name == "probe")
-
-
-def _foresee(job: Job) -> None:
-    """In an automatic run: choose among many models, and say what is expected."""
-    if job.recipe.method != "auto":
-        return
-    job.backbones = shortlist(
-        job.data, job.backbones, seed=job.recipe.seed, allow_pickle=job.recipe.allow_pickle,
-        progress=job.progress, say=job.say,
-    )  # fmt: skip
-    scene = Scene(
-        job.data, job.own_validation, len(job.opened.splits.test), job.backbones,
-        job.budget.left, job.recipe.seed, job.progress, job.say,
-    )  # fmt: skip
-    job.guide = Guide(scene)
-    advice = job.guide.advice
-    job.say(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
-
-
-def _decide(job: Job, source: BackboneFeaturiser | None) -> None:
-    """Ask the tree again, now that frozen features were tried; follow its settings."""
-    if job.guide is None:
-        return
-    advice = job.guide.decide(job.entries, source or job.backbones[0], job.budget.left)
-    last = advice.turns[-1]
-    job.say(f"Advice: {advice.title}. {last.question} {last.answer.capitalize()}: {last.reason}.")
-    for title in advice.not_built:
-        job.say(f"{title} would come first, but is not built yet.")
-    for name, settings in advice.settings.items():
-        free = unset(job.recipe, name, settings)
-        if free:
-            job.say(f"The advice sets {', '.join(f'{name}.{k} = {v}' for k, v in free.items())}.")
-            methods = job.recipe.methods | {name: job.recipe.methods.get(name, {}) | free}
-            job.recipe = job.recipe.model_copy(update={"methods": methods})
-    job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
-
-
-def unset(recipe: Recipe, name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Return those of `settings` that nobody set: absent from the recipe, or at their defaults.
-
-    A recipe that a run wrote has every default, so the two cannot be told apart.
-    """
-    usual = next(method for method in BUILTIN if slug(method.name) == name)
-    own = recipe.methods.get(name, {})
-    if own.get("schedule"):
-        return {}
-    return {
-        key: value for key, value in settings.items()
-        if own.get(key, plain(usual, key)) == plain(usual, key)
-    }  # fmt: skip
-
-
-def plain(method: Method, key: str) -> Any:
-    """Return a setting as a recipe has it."""
-    value = getattr(method, key)
-    return list(value) if isinstance(value, tuple) else value
 
 
 def _trained_methods(job: Job, context: Context) -> list[Method]:
