@@ -202,7 +202,7 @@ def _handed_over(scene: Any, source: Any, entries: dict[str, Any]) -> dict[str, 
     elif "depth" in advice.settings.get("finetune", {}):
         names["finetune"] = "partial"
     tried = ["simple", "probe", *(names[m] for m in advice.methods if names[m] in entries)]
-    winner = best([entries[method] for method in tried], scene.data)
+    winner = best([entries[method] for method in tried], scene.data, advice.favoured)
     handed = next(method for method in tried if entries[method] is winner)
     return {"leaf": advice.leaf, "advised": tried, "handed over": handed}
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest
 
+from headstart.adapt import FewShot, Probe, Trained
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import forecast
@@ -22,6 +24,7 @@ from headstart.records import Cost, RunRecord
 from headstart.run import Run
 from headstart.run.advising import Guide, advise, shortlist
 from headstart.run.auto import unset
+from headstart.run.choosing import Entry, best
 from headstart.run.domains import domain_accuracy, wilson_low
 from headstart.run.scene import Scene, each_right, lead, look
 from headstart.sources import load
@@ -220,3 +223,25 @@ def test_a_run_that_goes_on_keeps_its_decision(bert: str) -> None:
     undecided = old.model_copy(update={"decided": False})
     again = Guide(seen, before=undecided).decide([], seen.backbones[0], 100.0)
     assert again.leaf == "frozen" and again.decided
+
+
+@pytest.mark.parametrize(
+    ("won", "lost", "chosen"), [(5, 0, "few-shot"), (6, 0, "probe"), (8, 2, "few-shot"),
+                                (0, 3, "few-shot")],
+)  # fmt: skip
+def test_what_is_favoured_yields_to_clear_evidence_alone(won: int, lost: int, chosen: str) -> None:
+    """5 to 0 has p = 1/16, 6 to 0 has p = 1/32, 8 to 2 has p = 0.109."""
+    seen = scene(60, None)
+    rows, targets = np.arange(16), seen.data.targets[:16]
+    right = np.eye(2)[targets] * 9.0
+    probe, tuned = right.copy(), right.copy()
+    tuned[:won] = tuned[:won, ::-1]
+    probe[won : won + lost] = probe[won : won + lost, ::-1]
+    adapted = SimpleNamespace(task=seen.data.task, name="x")
+    entries = [
+        Entry("candidate", None, method, Trained(adapted, rows, outputs, {}, {}, {}))  # type: ignore[arg-type]
+        for method, outputs in ((Probe(), probe), (FewShot(), tuned))
+    ]
+    assert best(entries, seen.data, "few-shot").method.name == chosen
+    without = "probe" if won > lost else "few-shot"
+    assert best(entries, seen.data).method.name == without

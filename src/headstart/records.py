@@ -344,6 +344,10 @@ class Advice(Frozen):
     words: str
     methods: list[str] = Field(description="Trained methods to try, beside the frozen features.")
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    favoured: str = Field(
+        default="", description="Method handed over unless held-out examples are clearly against."
+    )
+    favoured_because: str = ""
     model: str | None = Field(default=None, description="The model that estimates are for.")
     not_built: list[str] = Field(
         default_factory=list, description="Advised before that, but not built yet."

@@ -120,6 +120,14 @@ class Leaf(_Strict):
     methods: tuple[str, ...]
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     built: bool = True
+    favoured: str = ""  # the method that is handed over unless held-out examples are against it
+    favoured_because: str = ""
+
+    @model_validator(mode="after")
+    def _sound(self) -> Leaf:
+        if self.favoured and (self.favoured not in self.methods or not self.favoured_because):
+            raise ValueError(f"{self.id!r}: what is favoured must be a method of it, with a reason")
+        return self
 
 
 class Tree(_Strict):

@@ -84,6 +84,8 @@ def shown(advice: Advice) -> list[Any]:
     """Return what a rich console prints: advice, tree, reasons, open questions, costs."""
     parts: list[Any] = [f"Advice: {advice.title}", advice.words]
     parts += [f"{title} would come first, but is not built yet." for title in advice.not_built]
+    if advice.favoured:
+        parts.append(f"{advice.favoured.capitalize()} is favoured: {advice.favoured_because}.")
     parts += ["", _tree(advice.tree), "", "Why", *_reasons(advice)]
     if advice.unanswered:
         parts += ["", "Not answered", *(f"  {line}" for line in advice.unanswered)]

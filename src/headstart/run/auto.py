@@ -46,6 +46,8 @@ def decide(job: Job, source: BackboneFeaturiser | None) -> bool:
     job.say(f"Advice: {advice.title}. {last.question} {last.answer.capitalize()}: {last.reason}.")
     for title in advice.not_built:
         job.say(f"{title} would come first, but is not built yet.")
+    if advice.favoured:
+        job.say(f"{advice.favoured.capitalize()} is favoured: {advice.favoured_because}.")
     for name, settings in advice.settings.items():
         free = unset(job.recipe, name, settings)
         if free:

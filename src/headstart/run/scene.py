@@ -112,6 +112,7 @@ def look(scene: Scene) -> Sights:
     part = data.take(rows)
     simple = next(method for method in BASELINES if method.name == "simple")
     quiet = replace(scene.context(None, part), progress=silent, say=lambda sentence: None)
+    _tried(lambda: simple.adapt(quiet))  # the first time holds imports, and is no measure
     tried = _tried(lambda: simple.adapt(quiet))
     models = []
     for source in scene.backbones:

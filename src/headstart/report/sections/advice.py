@@ -41,6 +41,9 @@ TEMPLATE = """
 {% for title in advice.not_built %}
 <p>{{ title }} would come first, but is not built yet.</p>
 {% endfor %}
+{% if advice.favoured %}
+<p>{{ advice.favoured|capitalize }} is favoured: {{ advice.favoured_because }}.</p>
+{% endif %}
 <ul class="tree plain">{{ tree }}</ul>
 <h3>Why, turn by turn</h3>
 <ol class="turns">{% for turn in advice.turns %}
