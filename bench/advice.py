@@ -71,7 +71,10 @@ def told() -> dict[str, Told]:
         Case("fsdd", YAMNET, digits_spoken, spoken),
         Case("instruments", YAMNET, data / "instruments", {}),
     ]
-    scarce = ("trec", "customer_reviews", "sst2", "sms_spam", "hymenoptera", "blood_cells")
+    scarce = (
+        "trec", "customer_reviews", "sst2", "sms_spam", "hymenoptera", "blood_cells",
+        "reviews_kitchen", "reviews_books", "reviews_dvd",
+    )  # fmt: skip
     found = {case.name: Told(case) for case in whole}
     return found | {f"{name}-8": replace(found[name], each=8) for name in scarce}
 

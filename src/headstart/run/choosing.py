@@ -11,7 +11,6 @@ from headstart.adapt import Method, Trained
 from headstart.data.dataset import Dataset
 from headstart.evaluate import better, choose, measure
 
-
 SURE = 0.05  # p-value below which held-out examples are clearly for one method
 
 
