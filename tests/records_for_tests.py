@@ -6,7 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from headstart.records import DataFacts, Interval, Result, RunRecord, Verdict
+from headstart.records import (
+    Advice,
+    AdviceNode,
+    AdviceTurn,
+    Cost,
+    DataFacts,
+    Estimate,
+    Interval,
+    Result,
+    RunRecord,
+    Verdict,
+)
 
 CLOTHES = [
     "dress",
@@ -285,3 +296,23 @@ def many_classes(
 ) -> RunRecord:
     """Return a finished run with many classes of long names."""
     return classification([f"{name} {i:02d}" for i in range(count)])
+
+
+def advice(text: str = "Full fine-tuning", **changes: Any) -> Advice:
+    """Return advice of two turns, with `text` wherever a text can stand."""
+    leaves = [
+        AdviceNode(id="full", text=text, answer="yes", taken=True),
+        AdviceNode(id="frozen", text="Frozen features", answer="no"),
+    ]
+    end = AdviceNode(id="left", text="Enough?", answer="yes", taken=True, branches=leaves)
+    start = AdviceNode(id="labels", text=text, taken=True, branches=[end])
+    turn = AdviceTurn(question=text, answer="yes", took="yes", values=[text], reason=text)
+    part = Estimate(what=text, method="finetune", model=MOBILENET, seconds=120, happened=148.2)
+    values: dict[str, Any] = {
+        "leaf": "full", "title": text, "words": text, "methods": ["finetune"], "turns": [turn],
+        "not_built": [text], "unanswered": [text], "tree": start, "assumption": text,
+        "estimates": [part, Estimate(what="test part", seconds=3)], "notes": [text],
+        "estimated": Cost(seconds=123, memory=3893, disk=19.7, grams=0.5),
+        "happened": Cost(seconds=353.7, disk=17.1, grams=1400.0),
+    }  # fmt: skip
+    return Advice.model_validate(values | changes)

@@ -31,6 +31,7 @@ RECORDS = {
     "nothing yet": lambda: samples.unfinished("running").model_copy(update={"results": []}),
     "no verdict": lambda: samples.classification(verdict=None),
     "choice lost": lambda: samples.classification(chosen="nobody"),
+    "advised": lambda: samples.classification(advice=samples.advice()),
 }
 VOID = {"meta", "img", "br", "link", "hr", "input", "wbr"}
 
@@ -152,6 +153,7 @@ def test_texts_from_data_are_escaped() -> None:
             "verdict": judged,
             "chosen": results[0].name,
             "machine": {EVIL: EVIL},
+            "advice": samples.advice(EVIL),
             "confusion": {results[0].name: record.model_extra["confusion"][record.chosen]},
         }
     )

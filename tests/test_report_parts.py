@@ -16,10 +16,11 @@ import records_for_tests as samples
 from headstart.data.task import TASKS
 from headstart.evaluate.metrics import metric as metric_of
 from headstart.records import Interval, RunRecord
-from headstart.report import card, draw, words
+from headstart.report import advised, card, draw, words
 from headstart.report.ranked import best_first, metric_names
 from headstart.report.sections import (
     SECTIONS,
+    advice,
     classes,
     comparison,
     confusion,
@@ -46,6 +47,7 @@ def spoken(record: RunRecord, width: int = 120) -> str:
 
 def test_doctests_of_words() -> None:
     assert doctest.testmod(words).failed == 0
+    assert doctest.testmod(advised).failed == 0
 
 
 def test_sections_have_distinct_names_and_a_test_of_their_facts() -> None:
@@ -182,6 +184,40 @@ def test_facts_of_run() -> None:
     assert pairs["Took"].replace("\u00a0", " ") == "5 min 54 s"
     assert pairs["A b"] == "c 1, yes, –"
     assert "recipe.toml" in run.render(run.collect(samples.classification()))
+
+
+def test_facts_of_advice() -> None:
+    assert advice.collect(samples.classification()) is None
+    facts = advice.collect(samples.classification(advice=samples.advice()))
+    assert facts is not None
+    plain = [tuple(cell.replace("\u00a0", " ") for cell in row) for row in facts.costs]
+    assert plain == [
+        ("Full fine-tuning", "2 min 0 s", "2 min 28 s"),
+        ("test part", "3.0 s", ""),
+        ("time in all", "2 min 3 s", "5 min 54 s"),
+        ("memory at most", "3.8 GB", ""),
+        ("disk", "20 MB", "17 MB"),
+        ("CO2", "0.5 g of CO2", "1.4 kg of CO2"),
+    ]
+    page = advice.render(facts)
+    assert page.count('class="taken"') == 3 and page.count("<li") - page.count("<li>") == 3
+
+
+def test_the_terminal_says_what_was_expected_and_what_happened() -> None:
+    text = spoken(samples.classification(advice=samples.advice()), 200)
+    assert "Advice: Full fine-tuning. Expected 2 min 3 s, 3.8 GB of memory" in text
+    assert "took 5 min 54 s, 17 MB on disk, 1.4 kg of CO2." in text
+
+
+def test_advice_in_the_terminal_marks_the_path_without_colours() -> None:
+    out = io.StringIO()
+    console = Console(file=out, width=100, color_system=None)
+    for part in advised.shown(samples.advice("Tune [red]it[/red]")):
+        console.print(part, markup=False)
+    lines = out.getvalue().splitlines()
+    marked = [line for line in lines if advised.MARK in line]
+    assert len(marked) == 3 and all("[red]it[/red]" in line for line in (marked[0], marked[2]))
+    assert not any("Frozen" in line for line in marked)
 
 
 def test_facts_of_notes() -> None:

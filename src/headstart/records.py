@@ -293,6 +293,76 @@ class DataFacts(Frozen):
     )
 
 
+class AdviceNode(Frozen):
+    """A question of the advice's tree with what follows each answer; or a leaf."""
+
+    id: str
+    text: str = Field(description="The question, or the advice of a leaf.")
+    answer: str = Field(default="", description="The answer that leads here: yes, no, not known.")
+    taken: bool = False
+    branches: list[AdviceNode] = Field(default_factory=list)
+
+
+class AdviceTurn(Frozen):
+    """One question on the way through the tree, and why it was answered so."""
+
+    question: str
+    answer: Literal["yes", "no", "not known"]
+    took: str = Field(description="The branch: the answer, or what is assumed where it is unknown.")
+    values: list[str] = Field(default_factory=list, description="What was compared with what.")
+    reason: str = Field(description="Why the question is asked there, and its threshold.")
+
+
+class Cost(Frozen):
+    """What a run costs. None where it could not be estimated or measured."""
+
+    seconds: float | None = None
+    memory: float | None = Field(default=None, description="Largest use of memory, MB.")
+    disk: float | None = Field(default=None, description="Written while it runs, MB.")
+    grams: float | None = Field(default=None, description="Grams of CO2.")
+
+
+class Estimate(Frozen):
+    """How long one part of a run was expected to take, and took."""
+
+    what: str
+    method: str = Field(default="", description="Of the result that it makes; else empty.")
+    model: str | None = None
+    seconds: float
+    rests_on: str = Field(default="", description="What was measured for it.")
+    happened: float | None = Field(default=None, description="Seconds that it took.")
+
+
+class Advice(Frozen):
+    """Which way to transfer is advised, why, and what it was expected to cost."""
+
+    leaf: str
+    decided: bool = Field(
+        default=False, description="Whether frozen features of all training data were known."
+    )
+    title: str
+    words: str
+    methods: list[str] = Field(description="Trained methods to try, beside the frozen features.")
+    settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    favoured: str = Field(
+        default="", description="Method handed over unless held-out examples are clearly against."
+    )
+    favoured_because: str = ""
+    model: str | None = Field(default=None, description="The model that estimates are for.")
+    not_built: list[str] = Field(
+        default_factory=list, description="Advised before that, but not built yet."
+    )
+    turns: list[AdviceTurn] = Field(default_factory=list)
+    unanswered: list[str] = Field(default_factory=list)
+    tree: AdviceNode
+    facts: dict[str, float | str | bool | None] = Field(default_factory=dict)
+    estimates: list[Estimate] = Field(default_factory=list)
+    estimated: Cost = Field(default_factory=Cost)
+    happened: Cost | None = None
+    assumption: str = Field(default="", description="What grams of CO2 rest on.")
+    notes: list[str] = Field(default_factory=list)
+
+
 class RunRecord(Frozen):
     """Everything the report needs. Kept as `record.json`."""
 
@@ -318,6 +388,9 @@ class RunRecord(Frozen):
     cross_validation: list[CrossValidation] = Field(default_factory=list)
     label_curves: list[LabelCurve] = Field(default_factory=list)
     results: list[Result] = Field(default_factory=list)
+    advice: Advice | None = Field(
+        default=None, description="Of an automatic run: why these methods were tried, and the cost."
+    )
     machine: dict[str, Any] = Field(
         default_factory=dict, description="Cores, precision, allocator: what was applied."
     )

@@ -61,7 +61,6 @@ class FewShot:
     name = "few-shot"
     uses_model = True
     trains = True
-    leads = True  # with so few labels it is the better one on average (bench/few_labels.py)
     holds_out = True  # by folds of its own: it needs no validation rows
 
     def __post_init__(self) -> None:

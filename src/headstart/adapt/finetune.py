@@ -36,12 +36,8 @@ from headstart.adapt.techniques import techniques
 from headstart.compute.layout import lay_out
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for
-from headstart.data.dataset import Dataset
 from headstart.errors import UsageError
 from headstart.sources.backbone import Backbone, need_trainable, running
-
-FEWEST = 200  # training examples; below, validation is too small to stop by
-FEWEST_A_CLASS = 10
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,19 +105,6 @@ class FineTune:
         if context.source is None:
             raise ValueError("FineTune needs a backbone in the context.")
         return fit(self.training(context, context.source), context)
-
-    def unsuited(self, data: Dataset, training: np.ndarray) -> str | None:
-        """Return why too little data is left to validate by."""
-        if len(training) < FEWEST:
-            return (
-                f"{len(training)} of {len(data)} training examples are left once validation is "
-                f"set apart, fewer than {FEWEST}"
-            )
-        if data.task.name == "classification":
-            fewest = len(training) / max(1, data.task.outputs)
-            if fewest < FEWEST_A_CLASS:
-                return f"{fewest:.0f} examples a class are fewer than {FEWEST_A_CLASS}"
-        return None
 
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""

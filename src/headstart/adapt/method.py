@@ -71,8 +71,7 @@ class Method(Protocol):
 
     `uses_model`: whether it starts from a backbone. `trains`: whether it takes gradient steps (and
     so needs validation rows and time), rather than solving for a head. One that trains may say
-    `holds_out = True`: it answers for every example by folds of its own; and `leads = True`: it is
-    handed over unless held-out examples speak against it by more than their standard error.
+    `holds_out = True`: it answers for every example by folds of its own.
     """
 
     @property

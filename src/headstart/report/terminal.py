@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headstart.records import RunRecord
 from headstart.report import words
+from headstart.report.advised import sentence
 from headstart.report.ranked import Ranked, best_first, metric_names
 
 if TYPE_CHECKING:
@@ -101,5 +102,7 @@ def parts_of(record: RunRecord, metrics: int) -> list[Text | Table]:
     if record.data.unlabelled:
         count = words.counted(record.data.unlabelled, "example")
         parts.append(Text(f"{count} had no label and took no part."))
+    if record.advice is not None:
+        parts.append(Text(sentence(record.advice)))
     parts += [Text(f"Note: {note}") for note in record.notes]
     return parts if str(parts[-1]) else parts[:-1]

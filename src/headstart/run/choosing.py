@@ -11,6 +11,8 @@ from headstart.adapt import Method, Trained
 from headstart.data.dataset import Dataset
 from headstart.evaluate import better, choose, measure
 
+SURE = 0.05  # p-value below which held-out examples are clearly for one method
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Entry:
@@ -57,14 +59,15 @@ def nothing_to_gain(leader: Entry, data: Dataset, rows: np.ndarray) -> str | Non
     )
 
 
-def best(entries: Sequence[Entry], data: Dataset) -> Entry:
+def best(entries: Sequence[Entry], data: Dataset, favoured: str = "") -> Entry:
     """Return the best entry by the primary metric; `entries` come simplest first.
+
+    `favoured`: a method that the advice prefers where held-out examples are too few to tell: its
+    entry is taken unless the best one is better beyond chance (exact McNemar test, p < 0.05).
 
     Entries that were solved are compared on every training example, held out in turn. One that was
     trained by gradient is compared with the best so far on its own validation examples, which are
-    fewer: it must be better there, a tie leaves the simpler one. A method that `leads` is made for
-    data so small that held-out examples hardly tell: it stays, unless they speak against it by more
-    than a standard error.
+    fewer: it must be better there, a tie leaves the simpler one.
     """
     solved = [entry for entry in entries if not entry.method.trains]
     trained = [entry for entry in entries if entry.method.trains]
@@ -73,17 +76,27 @@ def best(entries: Sequence[Entry], data: Dataset) -> Entry:
         shared = np.intersect1d(leader.trained.rows, rival.trained.rows)
         if len(shared) and _beats(rival, leader, data, shared):
             leader = rival
+    mine = [entry for entry in entries if favoured and entry.method.name == favoured]
+    if mine and not _clearly(leader, mine[0], data):
+        return mine[0]
     return leader
 
 
+def _clearly(one: Entry, other: Entry, data: Dataset) -> bool:
+    """Say whether `one` gets more held-out examples right than chance explains; classification."""
+    from headstart.evaluate.verdict import mcnemar
+
+    rows = np.intersect1d(one.trained.rows, other.trained.rows)
+    if data.task.name != "classification" or not len(rows):
+        return False
+    ours, theirs = (
+        entry.trained.held_scores(rows).argmax(axis=1) == data.targets[rows]
+        for entry in (one, other)
+    )
+    return bool(ours.sum() > theirs.sum()) and mcnemar(ours, theirs) < SURE
+
+
 def _beats(rival: Entry, leader: Entry, data: Dataset, rows: np.ndarray) -> bool:
-    if getattr(rival.method, "leads", False) and data.task.name == "classification":
-        wrong, theirs_wrong = (
-            entry.trained.held_scores(rows).argmax(axis=1) != data.targets[rows]
-            for entry in (rival, leader)
-        )
-        lost, won = int((wrong & ~theirs_wrong).sum()), int((theirs_wrong & ~wrong).sum())
-        return bool(lost - won <= (lost + won) ** 0.5)  # the standard error of paired counts
     facts = data.task.facts()
     ours, theirs = (validation_of(entry, data, rows) for entry in (rival, leader))
     return facts.primary in ours and (

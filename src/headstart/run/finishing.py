@@ -28,8 +28,9 @@ def finish(job: Job) -> RunRecord:
     order = [e for e in job.entries if e.role == "baseline"] + [
         e for e in job.entries if e.role == "candidate"
     ]
-    chosen = best(order, data)
-    candidate = best([e for e in order if e.role == "candidate"], data)
+    favoured = job.guide.advice.favoured if job.guide else ""
+    chosen = best(order, data, favoured)
+    candidate = best([e for e in order if e.role == "candidate"], data, favoured)
     baseline = best([e for e in order if e.role == "baseline"], data)
     test = job.opened.splits.test
     scores: dict[str, np.ndarray] = {}

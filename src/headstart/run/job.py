@@ -17,6 +17,7 @@ from headstart.data.dataset import Dataset, joined
 from headstart.data.load import Opened
 from headstart.recipe import Recipe
 from headstart.records import Result, RunRecord, Status
+from headstart.run.advising import Guide
 from headstart.run.choosing import Entry, validation_of
 from headstart.run.folder import RunFolder
 from headstart.run.remedy import diagnosis_of
@@ -36,6 +37,7 @@ class Job:
     created: str
     entries: list[Entry] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    guide: Guide | None = None  # of an automatic run
     data: Dataset = field(init=False)  # all that may be learned from
     own_validation: np.ndarray | None = field(init=False, default=None)  # its rows in `data`
 
@@ -69,6 +71,9 @@ class Job:
             "results": [self._result(entry) for entry in self.entries],
             "machine": machine().facts() | {"engines": self._engines()},
             "notes": self.notes,
+            "advice": self.guide.told(self.entries, self.budget.spent, self.folder.path)
+            if self.guide
+            else None,
         }
         return RunRecord(**(facts | more))
 

@@ -23,18 +23,18 @@ from headstart.errors import HeadstartError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
+from headstart.run.auto import decide, foresee
 from headstart.run.choosing import Entry, best, nothing_to_gain
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
+from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 from headstart.sources.backbone import need_trainable
 
-LEAST_SECONDS = 10.0  # a gradient method gets at least this long, whatever the budget
-VALIDATION = 0.2  # of the training examples, where the data has no validation part
 NOT_TRAINED = (
     "Fine-tuning and the baseline from scratch are left out: no model of this run can be trained, "
     "since another runtime than torch runs it."
@@ -77,6 +77,7 @@ def walk(job: Job) -> RunRecord:
     """Make candidates and baselines, choose, judge once, and write everything down."""
     data, own = job.data, job.own_validation
     _say_notes(job)
+    foresee(job)
     rng = rng_for(job.recipe.seed, "validation")
     validation = carve(data, VALIDATION, rng=rng) if own is None else own
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
@@ -93,18 +94,18 @@ def walk(job: Job) -> RunRecord:
     methods = _configured(job.recipe, BUILTIN)
     if not any(f.backbone.trainable for f in job.backbones):
         job.say(NOT_TRAINED)
-        methods = [method for method in methods if not method.trains]
-    candidates = [method for method in methods if _wanted(job, method, context(0.0))]
-    for method in (m for m in candidates if not m.trains):
+    for method in (m for m in methods if not m.trains and _asked(job, m)):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
     leading = _leading_source(job)
+    if decide(job, leading):
+        job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
     if leading is None:
         return finish(job)
-    for method in (m for m in candidates if m.trains):
+    for method in _trained_methods(job, context(0.0)):
         if job.recipe.method == "auto" and _pointless(job, method, validation):
             continue
-        seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
+        seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
     for method in _configured(job.recipe, BASELINES):
@@ -161,23 +162,33 @@ def resolved(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"methods": settings})
 
 
-def _wanted(job: Job, method: Method, context: Context) -> bool:
-    if job.recipe.method == "auto":
-        if not method.trains:
-            return True
+def _asked(job: Job, method: Method) -> bool:
+    """Say whether a method is tried; what an automatic run trains, its advice decides."""
+    asked = method_named(job.recipe.method)
+    if asked is None:
+        advised = job.guide.advice.methods if job.guide else []
+        return not method.trains or method.name in advised
+    # What is trained is held against the probe, whose head it may start from.
+    return method.name == asked.name or (asked.trains and method.name == "probe")
+
+
+def _trained_methods(job: Job, context: Context) -> list[Method]:
+    """Return the methods that train, as the recipe and the advice have them."""
+    found = []
+    for method in _configured(job.recipe, BUILTIN):
+        if not method.trains or not _asked(job, method):
+            continue
         why = None
-        if isinstance(method, Choosy):
+        if job.recipe.method == "auto" and isinstance(method, Choosy):
             why = method.unsuited(context.data, context.training)
         if why:
             job.say(
                 f"{method.name.capitalize()} is left out: {why}. Ask for it with "
                 f"--method {method.name}."
             )
-        return why is None
-    # What is trained is held against the probe, whose head it may start from.
-    asked = method_named(job.recipe.method)
-    assert asked is not None
-    return method.name == asked.name or (asked.trains and method.name == "probe")
+            continue
+        found.append(method)
+    return found
 
 
 def _pointless(job: Job, method: Method, validation: np.ndarray) -> bool:
@@ -232,7 +243,7 @@ def _remedy(
         return
     changed, words = again
     job.say(f"Once more, with the remedy for {words}.")
-    seconds = max(LEAST_SECONDS, 0.45 * job.budget.left)
+    seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
     _add(job, "candidate", changed, context(seconds, source), suffix=" (remedied)")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from headstart.report.section import Section
 from headstart.report.sections import (
+    advice,
     classes,
     comparison,
     confusion,
@@ -28,6 +29,7 @@ SECTIONS: tuple[Section[Any], ...] = (
     curve.SECTION,
     examples.SECTION,
     data.SECTION,
+    advice.SECTION,
     made.SECTION,
     run.SECTION,
     notes.SECTION,

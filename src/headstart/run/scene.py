@@ -1,0 +1,241 @@
+"""What advice looks at: data, models and budget, measured on few examples of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from headstart.adapt import BASELINES, Context, Probe, Trained, carve, plan
+from headstart.adapt.featurisers import BackboneFeaturiser
+from headstart.adapt.finetune import FineTune
+from headstart.adapt.forecast import Forecast, forecast
+from headstart.compute.machine import machine
+from headstart.compute.progress import Progress, silent
+from headstart.compute.randomness import rng_for
+from headstart.data.dataset import Dataset
+from headstart.errors import HeadstartError
+from headstart.features.pace import seconds_per_thousand, working_memory
+from headstart.ranking.candidate import embedder
+from headstart.ranking.reference import find_reference
+from headstart.ranking.resample import sample
+from headstart.ranking.similarity import named, task_similarity
+from headstart.ranking.tree import Fact
+
+LOOKED_AT = 200  # training examples on which simple model and probes are tried
+DISTANCE = 1000  # training examples for the distance from the source data
+TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
+LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
+TIME_SHARE = 0.85  # of that for steps
+PART = FineTune(depth=0.34)  # as the leaf "partial" has it
+VALIDATION = 0.2  # of the training examples, where the data has no validation part
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scene:
+    """Everything that may be looked at. The test part is a number of examples, no more.
+
+    `own`: rows of the person's own validation part. `seconds`: the budget that is left.
+    """
+
+    data: Dataset
+    own: np.ndarray | None
+    test: int
+    backbones: list[BackboneFeaturiser]
+    seconds: float
+    seed: int
+    progress: Progress = silent
+    say: Callable[[str], None] = field(default=lambda sentence: None)
+
+    @property
+    def training_seconds(self) -> float:
+        """What a method that trains may take."""
+        return max(LEAST_SECONDS, TRAINING_SHARE * self.seconds)
+
+    def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
+        """Return what methods are given: all the data, or `data` with folds of its own."""
+        data, own = (self.data, self.own) if data is None else (data, None)
+        rng = rng_for(self.seed, "validation")
+        return Context(
+            data=data, folds=plan(data, own, rng=rng_for(self.seed, "folds")),
+            validation=carve(data, VALIDATION, rng=rng) if own is None else own,
+            seed=self.seed, seconds=self.training_seconds, source=source,
+            progress=self.progress, say=self.say,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sight:
+    """One model on few examples. `seconds`: for 1,000 examples. `memory`: bytes; `probe`: None
+    where the few cannot be learned from."""
+
+    source: BackboneFeaturiser
+    seconds: float
+    memory: int | None
+    probe: Trained | None
+
+    @property
+    def model(self) -> str:
+        return self.source.backbone.card.id
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sights:
+    """All models, and the simple model beside them, on the same `part` of the training data."""
+
+    part: Dataset
+    simple: Trained | None
+    models: list[Sight]
+
+    def leader(self) -> Sight | None:
+        """Return the model of the best probe that can be trained, else of the best; None: no model.
+
+        By the per-example score of `each_right` on rows that all of them held out.
+        """
+        able = [one for one in self.models if one.source.backbone.trainable] or self.models
+        if not able:
+            return None
+        return max(able, key=lambda one: _score(one.probe, self.part))
+
+
+def _score(trained: Trained | None, data: Dataset) -> float:
+    if trained is None or not len(trained.rows):
+        return -np.inf
+    return float(each_right(trained, data, trained.rows).mean())
+
+
+def look(scene: Scene) -> Sights:
+    """Measure every model, and the simple one, on at most LOOKED_AT training examples."""
+    data = scene.data
+    rows = sample(data.targets, LOOKED_AT, rng=rng_for(scene.seed, "advice"))
+    part = data.take(rows)
+    simple = next(method for method in BASELINES if method.name == "simple")
+    quiet = replace(scene.context(None, part), progress=silent, say=lambda sentence: None)
+    _tried(lambda: simple.adapt(quiet))  # the first time holds imports, and is no measure
+    tried = _tried(lambda: simple.adapt(quiet))
+    models = []
+    for source in scene.backbones:
+        pace = seconds_per_thousand(source.extractor, data.inputs)
+        own = replace(quiet, source=source)
+        probe = _tried(lambda own=own: Probe(head="auto").adapt(own))  # type: ignore[misc]
+        models.append(Sight(source, pace, working_memory(source.extractor, data.inputs), probe))
+    return Sights(part, tried, models)
+
+
+def _tried(make: Callable[[], Trained]) -> Trained | None:
+    """A part of the data may hold one class only; that says nothing of the whole."""
+    try:
+        return make()
+    except HeadstartError:
+        return None
+
+
+def each_right(trained: Trained, data: Dataset, rows: np.ndarray) -> np.ndarray:
+    """Return how right each held-out answer is (m,): 1 or 0; the share of its labels; or, for
+    regression, minus the squared error in variances of the target."""
+    scores, targets = trained.held_scores(rows), data.targets[rows]
+    if data.task.name == "classification":
+        return np.asarray(scores.argmax(axis=1) == targets, np.float64)
+    if data.task.name == "multi-label":
+        return np.asarray(((scores >= 0.5) == (targets > 0)).mean(axis=1), np.float64)
+    spread = max(1e-12, float(np.var(data.targets)))
+    errors = np.asarray(scores, np.float64).reshape(-1) - targets
+    return np.asarray(-(errors**2) / spread)
+
+
+def lead(ahead: Trained | None, behind: Trained | None, data: Dataset) -> float | None:
+    """Return the upper end of the paired 95 % interval of `ahead` over `behind`.
+
+    On rows that both held out; None for fewer than 20 of them.
+    """
+    if ahead is None or behind is None:
+        return None
+    rows = np.intersect1d(ahead.rows, behind.rows)
+    if len(rows) < 20:
+        return None
+    gap = each_right(ahead, data, rows) - each_right(behind, data, rows)
+    return float(gap.mean() + 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecasts:
+    """Of one model: of the whole, and of its last third. None where it cannot be trained."""
+
+    whole: Forecast | None = None
+    part: Forecast | None = None
+    why: str = ""
+
+
+def foreseen(scene: Scene, source: BackboneFeaturiser | None) -> Forecasts:
+    """Time a few training steps. What cannot be measured is said, and stops nothing."""
+    if source is None or not source.backbone.trainable:
+        return Forecasts()
+    context = scene.context(source)
+    if not len(context.training):
+        return Forecasts()
+    try:
+        return Forecasts(forecast(FineTune(), context), forecast(PART, context))
+    except HeadstartError as error:
+        return Forecasts(why=" ".join(str(error).split()))
+
+
+def facts_of(
+    scene: Scene, source: BackboneFeaturiser | None, ahead: float | None, costs: Forecasts
+) -> dict[str, Fact]:
+    """Return what the tree asks for, of the model in `source`; what is not known is None."""
+    data, left = scene.data, len(scene.context(None).training)
+    task, outputs = data.task, max(1, data.task.outputs)
+    total, classes = float(len(data)), outputs if task.name == "classification" else 1
+    if task.name == "multi-label":
+        total = float(data.targets.sum()) / outputs
+    facts: dict[str, Fact] = {
+        "labels_each": total / classes,
+        "task": task.name,
+        "modality": data.inputs.modality,
+        "models": len(scene.backbones),
+        "trainable": any(f.backbone.trainable for f in scene.backbones),
+        "left": left,
+        "left_each": left / classes,
+        "lead": ahead,
+    }
+    if source is None:
+        return facts
+    distance = distance_of(scene, source)
+    facts |= {
+        "rows_per_width": left / source.backbone.width,
+        "distance": distance,
+        "label_words": None if distance is not None else words_of(data, source),
+    }
+    return facts | _affordable(scene, costs)
+
+
+def _affordable(scene: Scene, costs: Forecasts) -> dict[str, Fact]:
+    seconds = TIME_SHARE * scene.training_seconds
+    found: dict[str, Fact] = {}
+    if costs.whole is not None:
+        found["memory_share"] = costs.whole.memory / machine().memory
+        found["epochs"] = seconds / max(1e-9, costs.whole.epoch)
+    if costs.part is not None:
+        found["epochs_part"] = seconds / max(1e-9, costs.part.epoch)
+    return found
+
+
+def distance_of(scene: Scene, source: BackboneFeaturiser) -> float | None:
+    """Return the distance of the features from the model's source data; None where it has none."""
+    reference = find_reference(source.backbone.fingerprint)
+    if reference is None:
+        return None
+    rows = sample(scene.data.targets, DISTANCE, rng=rng_for(scene.seed, "distance"))
+    part = scene.data.take(rows)
+    features = source.features(part.inputs, progress=scene.progress)
+    return float(reference.distance(np.asarray(features, np.float64)))
+
+
+def words_of(data: Dataset, source: BackboneFeaturiser) -> float | None:
+    """Return how like the label names are to the source's; None where one side has no names."""
+    names = () if data.task.name == "regression" else data.task.labels
+    theirs = source.backbone.card.labels
+    if not named(names) or not named(theirs):
+        return None
+    return task_similarity(names, theirs, embedder())
