@@ -46,6 +46,7 @@ def run(bert: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     costs = {"epochs": 0.5, "epochs_part": 2.0}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("headstart.run.scene._affordable", lambda *_: costs)
+        patch.setattr("headstart.run.advising.mistakes", lambda *_: 40)  # these are easy texts
         return run_quickly(reviews(320), place / "run", model=bert)
 
 

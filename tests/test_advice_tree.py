@@ -15,6 +15,7 @@ from headstart.records import AdviceNode
 PLENTY: dict[str, Fact] = {
     "labels_each": 250, "task": "classification", "modality": "image", "domain_accuracy": 0.5,
     "other_tasks": 0, "models": 2, "trainable": True, "left": 2000, "left_each": 200, "lead": 0.1,
+    "mistakes": 40,
     "rows_per_width": 1.6, "memory_share": 0.1, "epochs": 9, "epochs_part": 30, "distance": 0.4,
     "label_words": 0.3,
 }  # fmt: skip
@@ -32,6 +33,7 @@ LEAVES: list[tuple[str, dict[str, Fact], str]] = [
                                   "left_each": 10.4}, "few-shot-and-full"),
     ("too few to validate by", {"left": 199}, "frozen"),
     ("too few a class", {"left_each": 9.9}, "frozen"),
+    ("nothing left to mend", {"mistakes": 5}, "frozen"),
     ("features far behind", {"lead": -0.01}, "full"),
     ("features far behind, few", {"lead": -0.01} | SCARCE, "simple"),
     ("a model too large", {"memory_share": 0.9}, "peft"),

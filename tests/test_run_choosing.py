@@ -10,7 +10,7 @@ import pytest
 
 from adapt_for_tests import dataset
 from headstart.data.dataset import Dataset
-from headstart.run.choosing import Entry, best, nothing_to_gain
+from headstart.run.choosing import Entry, best, mistakes
 
 
 @dataclass(frozen=True)
@@ -35,27 +35,29 @@ def entry(data: Dataset, wrong: list[int], method: Made, rows: Any = None) -> En
     return Entry("candidate", None, method, Trained(adapted, rows, 9 * np.eye(3)[said], {}, {}, {}))
 
 
+def test_mistakes_are_counted_where_all_were_asked(data: Dataset) -> None:
+    probe = Made("probe", trains=False)
+    leader = entry(data, list(range(9)), probe)
+    assert mistakes(leader, data, np.arange(30)) == 9
+    assert mistakes(leader, data, np.arange(5, 30)) == 4
+    some = entry(data, [], probe, rows=range(10))
+    assert mistakes(some, data, np.arange(30)) is None  # nobody knows the other 20
+    assert mistakes(some, data, np.arange(0)) is None
+    assert mistakes(leader, dataset("text", "regression", 30), np.arange(30)) is None
+
+
 @pytest.mark.parametrize(("errors", "pointless"), [(5, True), (6, False)])
-def test_fewer_than_six_errors_cannot_be_bettered_significantly(
-    data: Dataset, errors: int, pointless: bool
+def test_with_fewer_than_six_mistakes_nothing_can_be_seen_to_be_better(
+    errors: int, pointless: bool
 ) -> None:
     from scipy.stats import binomtest
 
+    from headstart.ranking.advise import advise
+
     assert (binomtest(0, errors, 0.5).pvalue > 0.05) == pointless  # a flawless rival's
-    leader = entry(data, list(range(errors)), Made("probe", trains=False))
-    why = nothing_to_gain(leader, data, np.arange(30))
-    assert (why is not None) == pointless
-    if why:
-        assert why.startswith("probe is wrong on 5 of 30 validation examples")
-
-
-def test_errors_elsewhere_and_unasked_rows_do_not_count(data: Dataset) -> None:
-    leader = entry(data, list(range(9)), Made("probe", trains=False))
-    assert nothing_to_gain(leader, data, np.arange(10, 30))
-    some = entry(data, [], Made("probe", trains=False), rows=range(10))
-    assert nothing_to_gain(some, data, np.arange(30)) is None  # nobody knows the other 20
-    assert nothing_to_gain(some, data, np.arange(0)) is None
-    assert nothing_to_gain(leader, dataset("text", "regression", 30), np.arange(30)) is None
+    enough = {"labels_each": 50, "modality": "image", "task": "classification", "left": 500,
+              "left_each": 50, "models": 1, "trainable": True}  # fmt: skip
+    assert (advise({**enough, "mistakes": errors}).leaf == "frozen") == pointless
 
 
 def test_a_trained_result_must_be_better_and_a_favoured_one_not_clearly_worse(

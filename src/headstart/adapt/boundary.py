@@ -144,9 +144,7 @@ class Plain:
 class Replayed:
     """Batches from the boundary on. Examples of different lengths are kept each at its own."""
 
-    def __init__(
-        self, feed: Feed, boundary: Boundary | End, hidden: Tensor | list[Tensor]
-    ) -> None:
+    def __init__(self, feed: Feed, boundary: Boundary | End, hidden: Tensor | list[Tensor]) -> None:
         self.feed = feed
         self._boundary = boundary
         self._hidden = hidden

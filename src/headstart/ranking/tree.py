@@ -27,6 +27,7 @@ FACTS = {
     "trainable": "a model can be trained",
     "left": "examples to train on, validation set apart",
     "left_each": "of them a class",
+    "mistakes": "validation examples that the best so far gets wrong",
     "lead": "frozen over hand-made features (upper end of the interval)",
     "rows_per_width": "examples per dimension of the features",
     "memory_share": "share of the memory that training takes",

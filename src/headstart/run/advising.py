@@ -23,7 +23,7 @@ from headstart.ranking.advise import advise as walked
 from headstart.ranking.rank import rank
 from headstart.ranking.tree import Fact
 from headstart.records import Advice
-from headstart.run.choosing import Entry
+from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
 from headstart.run.estimate import happened, planned
 from headstart.run.scene import Forecasts, Scene, Sights, facts_of, foreseen, lead, look
@@ -76,9 +76,18 @@ class Guide:
             self.scene.data, self.scene.own, self.scene.test, self.scene.backbones, seconds,
             self.scene.seed, self.scene.progress, self.scene.say,
         )  # fmt: skip
+        self.more = self.more | {"mistakes": self._mistakes(entries)}
         found = self._walked(source, lead(probe, simple, self.scene.data))
         self.advice = self._with_estimates(found.model_copy(update={"decided": True}))
         return self.advice
+
+    def _mistakes(self, entries: Sequence[Entry]) -> int | None:
+        """Return the validation examples that the best so far gets wrong."""
+        solved = [entry for entry in entries if not entry.method.trains]
+        if not solved:
+            return None
+        data, rows = self.scene.data, self.scene.context(None).validation
+        return mistakes(best(solved, data), data, rows)
 
     def _with_estimates(self, found: Advice) -> Advice:
         kept = ("estimates", "estimated", "assumption", "notes")

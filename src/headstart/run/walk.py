@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget
@@ -24,7 +22,7 @@ from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
 from headstart.run.auto import decide, foresee
-from headstart.run.choosing import Entry, best, nothing_to_gain
+from headstart.run.choosing import Entry, best
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
@@ -103,8 +101,6 @@ def walk(job: Job) -> RunRecord:
     if leading is None:
         return finish(job)
     for method in _trained_methods(job, context(0.0)):
-        if job.recipe.method == "auto" and _pointless(job, method, validation):
-            continue
         seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
@@ -189,19 +185,6 @@ def _trained_methods(job: Job, context: Context) -> list[Method]:
             continue
         found.append(method)
     return found
-
-
-def _pointless(job: Job, method: Method, validation: np.ndarray) -> bool:
-    """Say that a method is left out, where validation could not tell that it helps."""
-    solved = [e for e in job.entries if not e.method.trains]
-    rows = np.arange(len(job.data)) if getattr(method, "holds_out", False) else validation
-    why = nothing_to_gain(best(solved, job.data), job.data, rows) if solved else None
-    if why:
-        job.say(
-            f"{method.name.capitalize()} is left out: {why}. Ask for it with "
-            f"--method {method.name}."
-        )
-    return why is not None
 
 
 def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str = "") -> None:
