@@ -166,33 +166,40 @@ def context_for(name: str, seed: int) -> tuple[Any, Any]:
 
 def ours(name: str, seed: int) -> dict[str, Any]:
     """Choose as `transfer --method auto` does, and open the test part for what came of it."""
-    from headstart.adapt import BUILTIN, Choosy
-    from headstart.run.choosing import Entry, best, nothing_to_gain
+    from headstart.adapt import BASELINES, BUILTIN
+    from headstart.run.advising import Guide
+    from headstart.run.choosing import Entry, best
+    from headstart.run.scene import Scene
 
     context, test = context_for(name, seed)
+    data, source = context.data, context.source
+    own = None if context.folds is None or context.folds.apart is None else context.validation
+    simple, probe = next(m for m in BASELINES if m.name == "simple"), BUILTIN[0]
+    behind = Entry("baseline", None, simple, simple.adapt(context))  # is evidence, and not timed
     start, spent = time.perf_counter(), time.process_time()
-    entries, seconds = [], {}
-    for method in BUILTIN:
-        if isinstance(method, Choosy) and method.unsuited(context.data, context.training):
-            continue
-        rows = context.validation
-        if method.trains and nothing_to_gain(best(entries, context.data), context.data, rows):
-            continue
+    guide = Guide(Scene(data, own, len(test), [source], SECONDS, seed))
+    looked = time.process_time() - spent
+    entries = [Entry("candidate", source.backbone.card.id, probe, probe.adapt(context))]
+    advice = guide.decide([behind, *entries], source, SECONDS)
+    seconds = {"advice": looked, "probe": time.process_time() - spent - looked}
+    for method in (m for m in BUILTIN if m.name in advice.methods):
         begun = time.process_time()
-        entries.append(Entry("candidate", None, method, method.adapt(context)))
+        chosen = advice.settings.get(method.name.replace("-", "_"), {})
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in chosen.items()}
+        made = replace(method, **settings)  # type: ignore[type-var]
+        entries.append(Entry("candidate", None, made, made.adapt(context)))
         seconds[method.name] = time.process_time() - begun
-    chosen = best(entries, context.data)
+    chosen = best(entries, data, advice.favoured)
     wall, cpu = time.perf_counter() - start, time.process_time() - spent
     truth = test.targets.open()
     tests = {
         entry.method.name: accuracy(entry.trained.adapted.scores(test.inputs), truth)
         for entry in entries
     }
-    counts = np.bincount(context.data.targets[context.training])
     return {
         "seconds": wall, "cpu": cpu, "by_method": seconds, "chosen": chosen.method.name,
-        "test": tests[chosen.method.name], "probe_test": tests["probe"], "tests": tests,
-        "labels_a_class": float(np.median(counts)),
+        "leaf": advice.leaf, "test": tests[chosen.method.name], "probe_test": tests["probe"],
+        "tests": tests, "labels_a_class": float(np.median(np.bincount(data.targets))),
         "details": {e.method.name: e.trained.details.get("curve") for e in entries},
     }  # fmt: skip
 

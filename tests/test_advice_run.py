@@ -116,7 +116,8 @@ def test_settings_of_a_leaf_are_followed(run: Run) -> None:
     ("own", "left"),
     [
         ({}, {"depth": 0.34}),
-        ({"finetune": {"depth": "all", "techniques": []}}, {"depth": 0.34}),
+        ({"finetune": {"techniques": []}}, {"depth": 0.34}),
+        ({"finetune": {"depth": "all"}}, {}),
         ({"finetune": {"depth": "head"}}, {}),
         ({"finetune": {"schedule": [{"share": 1.0}]}}, {}),
     ],
@@ -191,7 +192,8 @@ def test_a_forecast_tells_one_epoch_from_many_and_changes_nothing(bert: str) -> 
     module = seen.backbones[0].backbone.module
     before = {name: value.clone() for name, value in module.state_dict().items()}
     one, ten = (forecast(FineTune(epochs=n), context) for n in (1, 10))
-    assert ten.total > 3 * one.total > 0
+    assert 10 * ten.epoch <= ten.total < 40 * ten.epoch  # each by its own measured epoch
+    assert one.epoch <= one.total < 4 * one.epoch
     assert one.memory > 4 * sum(p.numel() for p in module.parameters())
     assert all((value == before[name]).all() for name, value in module.state_dict().items())
     assert one.epoch == pytest.approx(len(context.training) * one.step)

@@ -24,6 +24,7 @@ from headstart.ranking.similarity import named, task_similarity
 from headstart.ranking.tree import Fact
 
 LOOKED_AT = 200  # training examples on which simple model and probes are tried
+WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
 LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
@@ -112,13 +113,15 @@ def look(scene: Scene) -> Sights:
     part = data.take(rows)
     simple = next(method for method in BASELINES if method.name == "simple")
     quiet = replace(scene.context(None, part), progress=silent, say=lambda sentence: None)
-    _tried(lambda: simple.adapt(quiet))  # the first time holds imports, and is no measure
+    few = replace(scene.context(None, part.take(rng_for(0, "few").permutation(len(part))[:WARMING])),
+                  say=lambda sentence: None)  # fmt: skip
+    _tried(lambda: simple.adapt(few))  # the first time holds imports, and is no measure
     tried = _tried(lambda: simple.adapt(quiet))
     models = []
     for source in scene.backbones:
         pace = seconds_per_thousand(source.extractor, data.inputs)
         own = replace(quiet, source=source)
-        probe = _tried(lambda own=own: Probe(head="auto").adapt(own))  # type: ignore[misc]
+        probe = _tried(lambda own=own: Probe().adapt(own))  # type: ignore[misc]
         models.append(Sight(source, pace, working_memory(source.extractor, data.inputs), probe))
     return Sights(part, tried, models)
 
