@@ -209,7 +209,7 @@ def test_counts_that_cannot_be(text: str) -> None:
     [
         ({"modality": "video"}, "--modality 'video'; there are: audio, image, text"),
         ({"task": "cooking"}, "--task 'cooking'; there are: classification, detection"),
-        ({"source": "torchhub"}, "--source 'torchhub'; there are: github, hf"),
+        ({"source": "torchhub"}, "--source 'torchhub'; there are: coral, github, hf"),
     ],
 )
 def test_unknown_values_list_those_there_are(wanted: dict[str, str], said: str) -> None:

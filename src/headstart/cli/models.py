@@ -131,4 +131,4 @@ def _published(card: BackboneCard) -> str:
     if not card.published:
         return ""
     first = card.published[0]
-    return f"{first.value:g} {first.data}"
+    return f"{first.value:g} {first.data}{first.note}"

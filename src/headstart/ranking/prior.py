@@ -70,5 +70,6 @@ def _figure(card: BackboneCard, metric: tuple[str, str]) -> float | None:
 
 
 def _published(card: BackboneCard) -> Sequence[Any]:
+    """Return what was published of a model and seen there: what memory says is no evidence."""
     found: Sequence[Any] = getattr(card, "published", ())
-    return found
+    return [one for one in found if one.verified]

@@ -79,6 +79,7 @@ class TransformersBackbone:
 
     def reinitialised(self, seed: int) -> TransformersBackbone:
         """Return the same architecture with random weights: the from-scratch baseline."""
+        from headstart.sources.catalogue.match import blank
         from headstart.sources.loading import drop_untrained_pooler, fingerprint_state, new_model
 
         whole = new_model(self.whole, seed)
@@ -87,7 +88,7 @@ class TransformersBackbone:
         whole = whole.to(next(self.module.parameters()).device)
         return replace(
             self,
-            card=replace(self.card, pretrained_on="", note="random weights"),
+            card=replace(blank(self.card), note="random weights"),
             module=module,
             whole=whole,
             fingerprint=fingerprint_state(module, f"{self.card.id}:{self.pooling}"),
@@ -161,6 +162,7 @@ def _assemble(
     """Run one example through the model: gives pooling, width and the order of the stages."""
     import torch
 
+    from headstart.sources.catalogue.match import informed
     from headstart.sources.loading import fingerprint_files
     from headstart.sources.stages import find_stages
 
@@ -192,6 +194,7 @@ def _assemble(
         available=True,
         note="",
     )
+    card = informed(card, whole.config)
     return TransformersBackbone(
         card=card,
         module=tower,

@@ -31,12 +31,13 @@ class Random:
     def load(self, id: str, *, allow_pickle: bool = False) -> Backbone:
         """Open the model that stands behind the colon, and draw its weights anew."""
         from headstart.sources import load
+        from headstart.sources.catalogue.match import blank
 
         origin = id.removeprefix(PREFIX)
         if not origin or origin.startswith(PREFIX):
             raise ModelNotFound(f"{id!r} names no model; expected random:ID, with the id of one.")
         fresh: Any = load(origin, allow_pickle=allow_pickle).reinitialised(SEED)
-        card = replace(fresh.card, id=id, source=self.name, pretrained_on="", labels=(), note=NOTE)
+        card = replace(blank(fresh.card), id=id, source=self.name, note=NOTE)
         return replace(fresh, card=card)  # type: ignore[no-any-return]
 
 
