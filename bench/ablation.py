@@ -1,7 +1,7 @@
 """What each technique adds to plain fine-tuning, beside its time: an interval a technique.
 
 Small sets (see SETS), three seeds that draw the training examples; with and without the technique
-on the same examples, each for as many epochs as is usual. The interval of the difference in test accuracy is a bootstrap over test
+on the same examples. The interval of the difference in test accuracy is a bootstrap over test
 examples and seeds together. Kept as JSON in .bench/ablation, like bench/adapt.py.
 """
 

@@ -360,6 +360,27 @@ def test_the_boundary_lies_before_the_first_adapter(
     np.testing.assert_allclose(cached.outputs, whole.outputs, rtol=1e-3, atol=1e-3)
 
 
+def test_l2_sp_pulls_a_low_rank_update_to_nothing(models: Models) -> None:
+    """Not to the random start of its first factor."""
+    from headstart.adapt.techniques.penalties import L2SP
+
+    backbone = models("bert")
+    found = reshaped(Lora(), backbone, stir=False)
+    model = model_of(backbone, ScaledLinear(torch.zeros(16), torch.ones(16), 3))
+    Parts.of(model, backbone, found.parts)
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(".lora_" in name)
+    penalty = L2SP(weight=0.5).penalty(model, None)  # type: ignore[arg-type]
+    factors = [p for name, p in model.named_parameters() if ".lora_A." in name]
+    assert factors
+    expected = 0.25 * sum(float(p.detach().square().sum()) for p in factors)
+    assert penalty().item() == pytest.approx(expected, rel=1e-5)  # the other factor starts at 0
+    with torch.no_grad():
+        for parameter in factors:
+            parameter.zero_()
+    assert penalty().item() == 0.0
+
+
 def test_stages_are_found_beside_adapters(models: Models) -> None:
     """A schedule may move a stage whose layers an adapter has wrapped."""
     backbone = models("bert")

@@ -526,3 +526,25 @@ def test_a_subset_stays_within_the_depth(models: Models) -> None:
     moved = {name for name, value in origin.items() if not torch.equal(value, found[name])}
     assert all("layers.0." not in name and "layer.0." not in name for name in moved)
     assert trained.details["boundaries"]["adapters"]["boundary"] == "block.1"
+
+
+def test_dropout_is_off_where_a_forward_calls_it_as_a_function(tmp_path: Any) -> None:
+    """Whisper's layers hand their share to functional dropout; another's is a layer of its own."""
+    import headstart.sources as sources
+    from headstart.adapt.finetune import without_dropout
+    from sources_for_tests import write_model
+
+    module: Any = sources.load(str(write_model(tmp_path / "whisper", "whisper"))).module
+    layer: Any = next(part for part in module.modules() if "EncoderLayer" in type(part).__name__)
+    layer.dropout, layer.activation_dropout = 0.5, 0.5
+    layer.train()
+    hidden = torch.ones(1, 4, layer.embed_dim)
+
+    def once() -> torch.Tensor:
+        out = layer(hidden, attention_mask=None)
+        found: torch.Tensor = out[0] if isinstance(out, tuple) else out
+        return found
+
+    assert not torch.equal(once(), once())
+    without_dropout(module)
+    assert torch.equal(once(), once())

@@ -113,7 +113,7 @@ class FineTune:
         backbone = running(origin, copy.deepcopy(origin.module).float())
         lay_out(backbone.module)
         if not self.keep_dropout:
-            _without_dropout(backbone.module)
+            without_dropout(backbone.module)
         chosen = techniques(self.techniques)
         check_suits(chosen, backbone)
         made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
@@ -237,10 +237,14 @@ class FineTune:
         return head
 
 
-def _without_dropout(module: nn.Module) -> None:
+def without_dropout(module: nn.Module) -> None:
+    """Switch dropout off: its layers, and the shares that a forward hands to functional dropout."""
     for part in module.modules():
         if isinstance(part, nn.Dropout):
             part.p = 0.0
+        for name, value in vars(part).items():
+            if isinstance(value, float) and name.endswith(("dropout", "dropout_p", "dropout_prob")):
+                setattr(part, name, 0.0)
 
 
 def _timed(phases: list[Phase], shares: list[float], steps: int) -> tuple[Phase, ...]:

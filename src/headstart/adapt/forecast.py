@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from headstart.adapt.boundary import Plain, Replayed, Source, source_for
 from headstart.adapt.feed import Feed
-from headstart.adapt.finetune import FineTune, habit_of, scaled_head
+from headstart.adapt.finetune import FineTune, habit_of, scaled_head, without_dropout
 from headstart.adapt.loop import Diverged, Phase, model_of, train
 from headstart.adapt.method import Context
 from headstart.adapt.objective import embedded
@@ -81,9 +81,7 @@ def forecast(method: FineTune, context: Context) -> Forecast:
 def _twin(origin: Backbone) -> Backbone:
     backbone = running(origin, copy.deepcopy(origin.module).float())
     lay_out(backbone.module)
-    for part in backbone.module.modules():
-        if isinstance(part, nn.Dropout):
-            part.p = 0.0
+    without_dropout(backbone.module)
     return backbone
 
 

@@ -35,7 +35,9 @@ class L1:
 class L2SP:
     """Add weight / 2 * squared distance of the backbone's weights from the pretrained ones.
 
-    Source: Li, Grandvalet and Davoine, ICML 2018 (L2-SP), alpha there.
+    Source: Li, Grandvalet and Davoine, ICML 2018 (L2-SP), alpha there. Of LoRA both factors are
+    pulled to zero: half the sum of their squares bounds the nuclear norm of their product, which is
+    the way from the pretrained weights (Srebro, Rennie and Jaakkola, NeurIPS 2004).
     """
 
     weight: float = 0.01
@@ -45,7 +47,10 @@ class L2SP:
         _positive(self.weight)
 
     def penalty(self, model: nn.ModuleDict, setting: Setting) -> Callable[[], Tensor]:
-        pairs = [(p, p.detach().clone()) for p in model["backbone"].parameters()]
+        pairs = [
+            (p, torch.zeros_like(p) if ".lora_A." in name else p.detach().clone())
+            for name, p in model["backbone"].named_parameters()
+        ]
 
         def penalty() -> Tensor:
             moving = [(p, start) for p, start in pairs if p.requires_grad]
