@@ -43,10 +43,10 @@ CASES = {
     "customer_reviews": (Case("customer_reviews", MINILM, DATA / "customer_reviews", {}), None),
     "trec, all": (Case("trec", MINILM, DATA / "trec", {}), None),
     # for ablation.py
-    "clothing_small, 600": (Case("clothing_small", MOBILENET, DATA / "clothing_small", {}), 600),
-    "customer_reviews, 1000": (
+    "clothing_small, 300": (Case("clothing_small", MOBILENET, DATA / "clothing_small", {}), 300),
+    "customer_reviews, 500": (
         Case("customer_reviews", MINILM, DATA / "customer_reviews", {}),
-        1000,
+        500,
     ),
 }
 BATTLES = ("clothing_small", "blood_cells", "trec", "sst2", "instruments", "customer_reviews")

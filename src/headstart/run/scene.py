@@ -113,8 +113,8 @@ def look(scene: Scene) -> Sights:
     part = data.take(rows)
     simple = next(method for method in BASELINES if method.name == "simple")
     quiet = replace(scene.context(None, part), progress=silent, say=lambda sentence: None)
-    few = replace(scene.context(None, part.take(rng_for(0, "few").permutation(len(part))[:WARMING])),
-                  say=lambda sentence: None)  # fmt: skip
+    some = part.take(rng_for(0, "few").permutation(len(part))[:WARMING])
+    few = replace(scene.context(None, some), say=lambda sentence: None)
     _tried(lambda: simple.adapt(few))  # the first time holds imports, and is no measure
     tried = _tried(lambda: simple.adapt(quiet))
     models = []
