@@ -165,12 +165,15 @@ VARIANTS: dict[str, Method] = {  # noise in the labels leaves them something to 
 }  # fmt: skip
 
 
-def golden(models: Models, name: str) -> tuple[str, list[float]]:
-    """Return the family that a method is recorded on, and its losses, an epoch each."""
+def golden(models: Models, name: str) -> tuple[str, list[float], list[float]]:
+    """Return the family that a method is recorded on, its losses, an epoch each, and some outputs.
+
+    Averages of weights (EMA, soup) show in the outputs alone.
+    """
     if name in VARIANTS:
         family = "resnet" if name == "from scratch" else "vit"
         given = context(models(family), "classification", count=60, noise=0.3)
-        return family, losses_of(VARIANTS[name].adapt(given))
+        return family, *curve_of(VARIANTS[name].adapt(given))
     kind = next(kind for kind in BUILTIN if kind.name == name)
     family = applicable(kind)[0] if name in ELSEWHERE else (
         "vit" if "vit" in applicable(kind) else "bert"
@@ -180,16 +183,21 @@ def golden(models: Models, name: str) -> tuple[str, list[float]]:
 
         write_model(models.base / family, family)
     method = FineTune(
-        epochs=6, batch=10, metric="loss", patience=9, techniques=(name,), rate=1e-3,
+        epochs=6, batch=10, metric="loss", patience=9, rate=1e-3,
+        techniques=(STRONG.get(name, name),),
         head_rate=1e-2, adapter_rate=3e-3, unfreeze="together",
     )  # fmt: skip
     # Some labels are wrong: else the head that it starts from knows its examples by heart.
     trained = method.adapt(context(models(family), "classification", count=60, noise=0.3))
-    return family, losses_of(trained)
+    return family, *curve_of(trained)
 
 
-def losses_of(trained: Trained) -> list[float]:
-    return [entry["loss"] for entry in trained.details["curve"] if "loss" in entry]
+STRONG = {"l2-sp": "l2-sp:0.3", "l1": "l1:0.01"}  # so that they show
+
+
+def curve_of(trained: Trained) -> tuple[list[float], list[float]]:
+    losses = [entry["loss"] for entry in trained.details["curve"] if "loss" in entry]
+    return losses, [round(float(value), 6) for value in trained.outputs[:3].ravel()]
 
 
 def weights(models: Models, family: str) -> float:
@@ -202,12 +210,26 @@ def test_the_loss_falls_along_its_golden_curve(models: Models, name: str) -> Non
     """As recorded; `python tests/test_adapt_families.py` records them anew."""
     if name in ("lora", "ia3"):
         pytest.importorskip("peft")
-    family, losses = golden(models, name)
+    family, losses, outputs = golden(models, name)
     assert losses[-1] < losses[0], losses
     recorded = json.loads(GOLDEN.read_text())[name]
     if weights(models, family) != pytest.approx(recorded["weights"], rel=1e-6):
         pytest.skip("this version of torch or transformers draws other random weights")
     np.testing.assert_allclose(losses, recorded["losses"], rtol=1e-3, atol=1e-4)
+    if name in ("ema", "soup"):  # what they change: which weights are kept
+        np.testing.assert_allclose(outputs, recorded["outputs"], rtol=5e-3, atol=1e-3)
+
+
+def test_golden_curves_tell_techniques_apart() -> None:
+    """Two techniques with the same curve and outputs would mean that one of them does nothing."""
+    recorded = json.loads(GOLDEN.read_text())
+    found = [(name, one["losses"][:4], one["outputs"]) for name, one in recorded.items()]
+    for at, (name, losses, outputs) in enumerate(found):
+        for other, theirs, other_outputs in found[at + 1 :]:
+            same = np.allclose(losses, theirs, rtol=1e-3, atol=1e-4)
+            assert not (same and np.allclose(outputs, other_outputs, rtol=5e-3, atol=1e-3)), (
+                name, other,
+            )  # fmt: skip
 
 
 if __name__ == "__main__":
@@ -222,7 +244,9 @@ if __name__ == "__main__":
         made = Models(Path(place))
         facts = {}
         for name in (*(kind.name for kind in BUILTIN), *VARIANTS):
-            family, losses = golden(made, name)
+            family, losses, outputs = golden(made, name)
             print(name, family, [round(loss, 4) for loss in losses])
-            facts[name] = {"weights": weights(made, family), "losses": losses}
+            facts[name] = {
+                "weights": weights(made, family), "losses": losses, "outputs": outputs,
+            }  # fmt: skip
     GOLDEN.write_text(json.dumps(facts, indent=1) + "\n")

@@ -106,6 +106,15 @@ class FineTune:
             raise ValueError("FineTune needs a backbone in the context.")
         return fit(self.training(context, context.source), context)
 
+    def check_model(self, backbone: Backbone) -> None:
+        """Raise UsageError for settings that `backbone` cannot have, before anything is made."""
+        moving_stages(backbone, self._depth(backbone))
+        check_suits(techniques(self.techniques), backbone)
+        if self.augment:
+            from headstart.data.augment import parse
+
+            parse(self.augment, backbone.card.modality)
+
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""
         origin, rows = source.backbone, context.training

@@ -118,6 +118,17 @@ def method_named(name: str) -> Method | None:
     return known.get(name)
 
 
+def _check_models(recipe: Recipe, sources: Sequence[BackboneFeaturiser]) -> None:
+    """Refuse settings that somebody made and a model cannot have, before RUN is made."""
+    for method in _configured(recipe, BUILTIN):
+        check = getattr(method, "check_model", None)
+        if check is None or slug(method.name) not in recipe.methods:
+            continue
+        for source in sources:
+            if source.backbone.trainable:
+                check(source.backbone)
+
+
 def _say_notes(job: Job) -> None:
     """Say what sources assumed of their models."""
     for card in (featuriser.backbone.card for featuriser in job.backbones):
@@ -284,6 +295,7 @@ def start(
     for sentence in opened.facts.said:
         say(sentence)
     backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
+    _check_models(recipe, backbones)
     path = out or default_out(opened.facts.name)
     folder = RunFolder(path) if again else RunFolder.create(path)
     recipe = recipe.model_copy(update={"models": [f.backbone.card.id for f in backbones]})
