@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from headstart.errors import UsageError
 
@@ -43,8 +43,20 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     allow_pickle: bool = False
     auto_remedy: bool = False
+    prefer: Literal["simpler", "best"] = "simpler"
+    cv: int = Field(default=0, ge=0, description="Folds of a cross-validation; 0 for none.")
+    cv_repeats: int = Field(default=3, ge=1, description="How often all folds are made anew.")
+    seeds: int = Field(default=1, ge=1, description="Seeds that trained results are made with.")
+    label_curve: bool = False
     data: DataRecipe
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("cv")
+    @classmethod
+    def _folds(cls, value: int) -> int:
+        if value == 1:
+            raise ValueError("one fold leaves nothing to train on; give 2 or more, or 0 for none")
+        return value
 
     def anchored(self) -> Recipe:
         """Return the recipe with absolute paths, so that it runs from any folder."""

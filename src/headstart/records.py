@@ -173,6 +173,8 @@ class HardExample(Frozen):
     """A test example on which the loss is among the highest."""
 
     id: str
+    truth: str = Field(default="", description="What it is, as a person reads it.")
+    answer: str = Field(default="", description="What the model said, with how sure it was.")
     loss: float = Field(description="Nats; for regression the absolute error.")
 
 
@@ -206,6 +208,21 @@ class CrossValidation(Frozen):
     difference: Interval = Field(description="Mean over folds; corrected for their overlap.")
     p: float | None = None
     answer: Answer = "no clear difference"
+    words: str = ""
+    scores: dict[str, list[list[float]]] = Field(
+        default_factory=dict, description="Result to the metric, a list a repeat, a number a fold."
+    )
+
+
+class SeedSpread(Frozen):
+    """How much one result varies with the seed of its training, all else being equal."""
+
+    result: str
+    metric: str
+    seeds: list[int]
+    values: list[float] = Field(description="The metric on the test part, one a seed.")
+    mean: Interval = Field(description="Over seeds, Student's.")
+    deviation: float = Field(description="Standard deviation over seeds.")
     words: str = ""
 
 
@@ -382,10 +399,15 @@ class RunRecord(Frozen):
     comparisons: list[Comparison] = Field(
         default_factory=list, description="The best candidate against every baseline."
     )
+    held_out: list[Comparison] = Field(
+        default_factory=list,
+        description="The best on held-out training examples against simpler ones, there.",
+    )
     checks: list[Check] = Field(
         default_factory=list, description="What was found in the test part."
     )
     cross_validation: list[CrossValidation] = Field(default_factory=list)
+    seeds: list[SeedSpread] = Field(default_factory=list)
     label_curves: list[LabelCurve] = Field(default_factory=list)
     results: list[Result] = Field(default_factory=list)
     advice: Advice | None = Field(

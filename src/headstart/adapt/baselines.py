@@ -18,6 +18,7 @@ from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import task_loss
 from headstart.adapt.probe import KernelProbe, Probe, packed, work_of
 from headstart.adapt.targets import ScaledLinear
+from headstart.adapt.unadapted import Unadapted
 from headstart.compute.budget import Stopwatch
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for, seed_for
@@ -155,7 +156,7 @@ class FromScratch:
         return head
 
 
-BASELINES = (Majority(), Simple(), FromScratch())
+BASELINES = (Majority(), Simple(), Unadapted(), FromScratch())
 
 
 __all__ = ["BASELINES", "FromScratch", "Majority", "Simple"]

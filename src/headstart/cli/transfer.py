@@ -64,6 +64,19 @@ def transfer(
     auto_remedy: Annotated[
         bool, typer.Option(help="Train once more where a curve shows what is wrong.")
     ] = False,
+    prefer: Annotated[
+        str, typer.Option(help="Hand over the simpler of what is even, or the best: simpler, best.")
+    ] = "simpler",
+    cv: Annotated[
+        int, typer.Option(help="Folds of a cross-validation against every baseline; 0: none.")
+    ] = 0,
+    cv_repeats: Annotated[int, typer.Option(help="How often all folds are made anew.")] = 3,
+    seeds: Annotated[
+        int, typer.Option(help="Train with so many seeds, to see how much that moves.")
+    ] = 1,
+    label_curve: Annotated[
+        bool, typer.Option(help="Say what fewer labels would give, and what more would.")
+    ] = False,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Run this recipe.toml; only --out goes with it."),
@@ -92,7 +105,8 @@ def transfer(
         data, model=model, method=method, settings=dict(map(setting, set or [])), input=input,
         target=target, test=test, group=group, task=task, modality=modality, budget=budget,
         seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle,
-        auto_remedy=auto_remedy, **watching,
+        auto_remedy=auto_remedy, prefer=prefer, cv=cv, cv_repeats=cv_repeats, seeds=seeds,
+        label_curve=label_curve, **watching,
     )  # fmt: skip
     print_run(run, screen, as_json)
 

@@ -70,12 +70,14 @@ def compare(
     name: str | None = None,
     mid: bool = False,
     seconds: Mapping[str, float] | None = None,
+    examples: str = "test example",
 ) -> list[Comparison]:
     """Return a Comparison of `candidate` with each of `baselines`, in their order.
 
     truth, scores: as in `measure`, checked. boot: from `intervals.bootstrap` over the same scores.
     name: a metric of the task, else its primary one. mid: McNemar's mid-p. seconds: wall time that
-    each result took. A baseline that is the candidate itself is left out.
+    each result took. examples: what the words call one. A baseline that is the candidate itself is
+    left out.
     """
     of = metric(name or task.primary)
     others = [b for b in baselines if b != candidate]
@@ -93,7 +95,8 @@ def compare(
             answer = "no clear difference"  # nothing is claimed that the interval does not show
         updated = one.model_copy(update={"p_holm": p, "answer": answer})
         values = (of.compute(truth, scores[candidate]), of.compute(truth, scores[one.against]))
-        words = _words(of, updated, values, boot.n, clusters, len(known))
+        tests = _counted(boot.n, examples, clusters)
+        words = _words(of, updated, values, tests, len(known))
         made.append(updated.model_copy(update={"words": words}))
     return made
 
@@ -124,16 +127,14 @@ def _words(
     of: Metric,
     found: Comparison,
     values: tuple[float, float],
-    n: int,
-    groups: int | None,
+    tests: str,
     comparisons: int,
 ) -> str:
     if not np.isfinite(values).all():
-        return f"Nothing can be said: {of.title} is not defined on this test part."
+        return f"Nothing can be said: {of.title} is not defined on these {tests}."
     opening = {"helps": "Helps", "hurts": "Negative transfer"}.get(
         found.answer, "No clear difference"
     )
-    tests = f"{n} test example{'s' if n != 1 else ''}" + (f" in {groups} groups" if groups else "")
     first, second = (number(of, value) for value in values)
     text = f"{opening}: {of.title} {first} against {second} for {found.against!r} on {tests}"
     size = found.difference
@@ -143,6 +144,10 @@ def _words(
             f"{signed(of, size.high)})"
         )
     return f"{text}; {_sureness(found, comparisons)}{_cost(found)}."
+
+
+def _counted(n: int, what: str, groups: int | None) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}" + (f" in {groups} groups" if groups else "")
 
 
 def _sureness(found: Comparison, comparisons: int) -> str:
@@ -160,6 +165,17 @@ def _cost(found: Comparison) -> str:
         return ""
     ours, theirs = found.seconds[found.candidate], found.seconds[found.against]
     return f"; it took {ours:.3g} s against {theirs:.3g} s"
+
+
+def weakest(comparisons: Sequence[Comparison]) -> Comparison | None:
+    """Return the comparison that says least for its candidate: lost, else even, else the closest.
+
+    A candidate is better than all where it is better in that one, without further correction: such
+    a claim is false only where each of its parts is (an intersection-union test; Berger,
+    Technometrics 24, 1982).
+    """
+    rank = {"hurts": 0, "no clear difference": 1, "helps": 2}
+    return min(comparisons, key=lambda c: (rank[c.answer], c.difference.value), default=None)
 
 
 def hand_over(comparisons: Sequence[Comparison], order: Sequence[str]) -> tuple[str, str]:

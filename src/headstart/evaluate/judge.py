@@ -10,7 +10,7 @@ import numpy as np
 from headstart.errors import UsageError
 from headstart.evaluate import intervals
 from headstart.evaluate.checks import check_predictions, check_truth_part
-from headstart.evaluate.comparisons import compare
+from headstart.evaluate.comparisons import compare, weakest
 from headstart.evaluate.evidence import Evidence, evidence_of
 from headstart.evaluate.measure import check_scores, check_truth, confusion, measure, per_class
 from headstart.evaluate.metrics import metric
@@ -56,6 +56,7 @@ def judge(
     seconds: Mapping[str, float] | None = None,
     ids: Sequence[str] | None = None,
     detail: bool = True,
+    without: Sequence[str] = (),
 ) -> Judgement:
     """Open the seal and judge every result of `scores` on the same test examples and resamples.
 
@@ -63,7 +64,9 @@ def judge(
     best of either, chosen on validation data. groups: object (n,); then whole groups are resampled,
     and there is a table of them. baselines: all that the candidate is compared with; else
     `baseline` alone. seconds: what each result took. ids: of the test examples. detail: whether
-    `evidence` is measured too, which takes most of the time.
+    `evidence` is measured too, which takes most of the time. without: those of `baselines` that owe
+    nothing to pretraining. The verdict is then against whichever of them the candidate does least
+    well against: transfer helps where it helps against all of them.
     Raises UsageError, before the seal is broken, for an unknown name, no examples, groups of
     another length, or scores that are not finite or of the wrong shape; AlreadyOpened for a second
     judgement; DataError where the targets are none of the task.
@@ -76,6 +79,12 @@ def judge(
     check_truth(task, truth)
     boot = intervals.bootstrap(task, truth, scores, rng=rng, groups=groups, resamples=resamples)
     points = {name: measure(task, truth, s) for name, s in scores.items()}
+    comparisons = compare(
+        task, truth, scores, boot, candidate=candidate, baselines=list(baselines) or [baseline],
+        seconds=seconds,
+    )  # fmt: skip
+    hardest = weakest([c for c in comparisons if c.against in without])
+    baseline = hardest.against if hardest else baseline
     differences = {
         name: _difference(task, truth, boot, points, scores, (name, baseline)) for name in scores
     }
@@ -83,6 +92,8 @@ def judge(
     pair = (points[candidate][task.primary], points[baseline][task.primary])
     clusters = boot.units if boot.units < boot.n else None
     found = differences[candidate]
+    if hardest and hardest.answer == "no clear difference":
+        found = touch_zero(found)
     return Judgement(
         truth=truth,
         metrics={name: _intervals(values, truth, boot, name) for name, values in points.items()},
@@ -93,12 +104,7 @@ def judge(
         verdict=verdict(primary, found, pair, (candidate, baseline), len(truth), clusters),
         differences=differences,
         notes=_notes(task, truth, points),
-        comparisons=tuple(
-            compare(
-                task, truth, scores, boot, candidate=candidate,
-                baselines=list(baselines) or [baseline], seconds=seconds,
-            )
-        ),
+        comparisons=tuple(comparisons),
         evidence={
             name: evidence_of(task, truth, s, rng=rng, groups=groups, ids=ids, resamples=resamples)
             for name, s in (scores.items() if detail else ())

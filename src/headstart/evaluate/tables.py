@@ -101,6 +101,14 @@ def losses(task: TaskFacts, truth: np.ndarray, scores: np.ndarray) -> np.ndarray
     return (absolute_error if task.kind == "regression" else surprise)(truth, scores)
 
 
+def hardest_rows(
+    task: TaskFacts, truth: np.ndarray, scores: np.ndarray, most: int = HARDEST
+) -> np.ndarray:
+    """Return the rows (m,) of the examples of highest loss, the highest first."""
+    rows: np.ndarray = np.argsort(-losses(task, truth, scores), kind="stable")[:most]
+    return rows
+
+
 def hardest(
     task: TaskFacts,
     truth: np.ndarray,
@@ -111,7 +119,7 @@ def hardest(
 ) -> list[HardExample]:
     """Return the examples of highest loss, the highest first; ids default to "test row i"."""
     loss = losses(task, truth, scores)
-    order = np.argsort(-loss, kind="stable")[:most]
+    order = hardest_rows(task, truth, scores, most)
     return [
         HardExample(
             id=str(ids[row]) if ids is not None else f"test row {row}", loss=float(loss[row])

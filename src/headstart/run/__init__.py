@@ -31,6 +31,11 @@ def transfer(
     root: str | Path | None = None,
     allow_pickle: bool = False,
     auto_remedy: bool = False,
+    prefer: str = "simpler",
+    cv: int = 0,
+    cv_repeats: int = 3,
+    seeds: int = 1,
+    label_curve: bool = False,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -41,7 +46,11 @@ def transfer(
     `method`: "auto", "probe", "few-shot" or "finetune". `settings` of methods by dotted name, as
     {"finetune.epochs": 3, "probe.head": "svm"}. `test`: data for the sealed test part. `budget`:
     "90s", "10m" or seconds. `auto_remedy`: train once more where the curve of a training shows
-    what is wrong. `out`: the RUN folder, which must not exist yet.
+    what is wrong. `prefer`: "simpler" hands over the simplest result that nothing beats clearly on
+    held-out examples, "best" the best there. `cv`: folds of a cross-validation of the training
+    data, made anew `cv_repeats` times. `seeds`: how many seeds trained results are made with, to
+    see how much that moves them. `label_curve`: how good fewer labels would be, and more. `out`:
+    the RUN folder, which must not exist yet.
 
     Raises a HeadstartError that says what is wrong, where, and what to do.
     """
@@ -53,6 +62,7 @@ def transfer(
 
     if not isinstance(seed, int) or seed < 0:
         raise UsageError(f"--seed must be a whole number >= 0, got {seed!r}.")
+    _check_studies(prefer, cv, cv_repeats, seeds)
     from_disk = isinstance(data, str | Path)
     options = {"test": test, "target": target, "group": group}
     plain = {k: str(v) for k, v in options.items() if isinstance(v, str | Path)}
@@ -64,6 +74,11 @@ def transfer(
         seed=seed,
         allow_pickle=allow_pickle,
         auto_remedy=auto_remedy,
+        prefer=prefer,  # type: ignore[arg-type]  # checked above
+        cv=cv,
+        cv_repeats=cv_repeats,
+        seeds=seeds,
+        label_curve=label_curve,
         data=DataRecipe(
             source=str(data) if from_disk else PYTHON_OBJECTS,
             input=input,
@@ -84,6 +99,19 @@ def transfer(
         say=say or (lambda sentence: None),
     )
     return Run(folder.path, record)
+
+
+def _check_studies(prefer: str, cv: int, cv_repeats: int, seeds: int) -> None:
+    """Raise UsageError for a study that cannot be."""
+    from headstart.errors import UsageError
+
+    if prefer not in ("simpler", "best"):
+        raise UsageError(f"--prefer must be simpler or best, got {prefer!r}.")
+    for name, value, least in (("cv", cv, 0), ("cv-repeats", cv_repeats, 1), ("seeds", seeds, 1)):
+        if not isinstance(value, int) or value < least:
+            raise UsageError(f"--{name} must be a whole number >= {least}, got {value!r}.")
+    if cv == 1:
+        raise UsageError("--cv 1 leaves nothing to train on; give 2 folds or more, 0 for none.")
 
 
 def resume(

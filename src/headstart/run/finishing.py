@@ -3,113 +3,183 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from headstart.compute.budget import Stopwatch
 from headstart.compute.randomness import rng_for
-from headstart.data.dataset import Unlabelled
-from headstart.data.modality import modality
-from headstart.evaluate import judge
-from headstart.records import RunRecord
+from headstart.evaluate import Judgement, check_leak, check_unseen, judge
+from headstart.records import Check, CrossValidation, Result, RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
 from headstart.run.choosing import Entry, best
+from headstart.run.crossing import cross_validate
+from headstart.run.curving import Drawn, curves_of, draw_labels
 from headstart.run.folder import REPORT, RunFolder
+from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
+from headstart.run.reseeding import Reseeded, reseed, spread_of
+from headstart.run.showing import hardest, pictures, readable
 
-PICTURES = 6  # misread test examples that the report shows
+WITHOUT = ("majority", "simple", "from scratch")  # what owes nothing to pretraining
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """All that was fitted and predicted before the test labels are opened."""
+
+    scores: dict[str, np.ndarray]
+    predicting: dict[str, float]
+    folds: list[CrossValidation] = field(default_factory=list)
+    seeds: list[Reseeded] = field(default_factory=list)
+    drawn: list[Drawn] = field(default_factory=list)
 
 
 def finish(job: Job) -> RunRecord:
     """Predict the test part with every result, open its labels once, and write the RUN folder."""
-    data = job.data
-    order = [e for e in job.entries if e.role == "baseline"] + [
-        e for e in job.entries if e.role == "candidate"
-    ]
+    data, test = job.data, job.opened.splits.test
+    baselines = [e for e in job.entries if e.role == "baseline"]
+    candidates = [e for e in job.entries if e.role == "candidate"]
     favoured = job.guide.advice.favoured if job.guide else ""
-    chosen = best(order, data, favoured)
-    candidate = best([e for e in order if e.role == "candidate"], data, favoured)
-    baseline = best([e for e in order if e.role == "baseline"], data)
-    test = job.opened.splits.test
-    scores: dict[str, np.ndarray] = {}
-    predicting: dict[str, float] = {}
+    hand = handed_over(
+        [*baselines, *candidates], data, rng=rng_for(job.recipe.seed, "hand over"),
+        favoured=favoured, because=job.guide.advice.favoured_because if job.guide else "",
+        prefer=job.recipe.prefer,
+    )  # fmt: skip
+    candidate, baseline = best(candidates, data, favoured), best(baselines, data)
+    rivals = rivals_of(candidate, baselines, candidates)
+    asked = _asked(job, candidate, rivals, candidates)
+    judgement = judge(
+        data.task.facts(), test.targets, asked.scores, candidate=candidate.name,
+        baseline=baseline.name, rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
+        baselines=[e.name for e in rivals], ids=[str(i) for i in test.inputs.ids],
+        seconds={e.name: sum(e.trained.seconds.values()) for e in job.entries},
+        without=[e.name for e in rivals if e.method.name in WITHOUT],
+    )  # fmt: skip
+    job.notes.extend(judgement.notes)
+    record = _record(job, hand, judgement, asked, rivals)
+    _write(job, record, hand.chosen, asked.scores, judgement.truth)
+    return record
+
+
+def rivals_of(
+    candidate: Entry, baselines: Sequence[Entry], candidates: Sequence[Entry]
+) -> list[Entry]:
+    """Return what the candidate is held against: baselines, and of what was trained its probe."""
+    frozen = [
+        e for e in candidates
+        if candidate.method.trains and not e.method.trains and e.model == candidate.model
+    ]  # fmt: skip
+    return [*baselines, *frozen]
+
+
+def _asked(
+    job: Job, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
+) -> Asked:
+    inputs, recipe = job.opened.splits.test.inputs, job.recipe
+    asked = Asked({}, {})
     for entry in job.entries:
         watch = Stopwatch()
         with watch.time("predict"):
-            scores[entry.name] = entry.trained.adapted.scores(test.inputs, progress=job.progress)
-        predicting[entry.name] = round(watch.seconds["predict"], 4)
-    judgement = judge(
-        data.task.facts(), test.targets, scores, candidate=candidate.name, baseline=baseline.name,
-        rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
-    )  # fmt: skip
-    job.notes.extend(judgement.notes)
+            asked.scores[entry.name] = entry.trained.adapted.scores(inputs, progress=job.progress)
+        asked.predicting[entry.name] = round(watch.seconds["predict"], 4)
+    trained = [e for e in job.entries if e.method.trains and e is not candidate]
+    if recipe.seeds > 1:
+        asked.seeds = reseed(job, [candidate, *trained], asked.scores)
+    if recipe.cv:
+        asked.folds = cross_validate(job, candidate, rivals, candidates)
+    if recipe.label_curve:
+        asked.drawn = draw_labels(job, [candidate, *_without(rivals)], asked.scores)
+    return asked
+
+
+def _without(rivals: Sequence[Entry]) -> list[Entry]:
+    """Return the way to do without pretraining: from scratch, else the simple model."""
+    for name in ("from scratch", "simple"):
+        found = [e for e in rivals if e.method.name == name]
+        if found:
+            return found[:1]
+    return []
+
+
+def _record(
+    job: Job, hand: HandOver, judgement: Judgement, asked: Asked, rivals: Sequence[Entry]
+) -> RunRecord:
+    task, seed = job.data.task.facts(), job.recipe.seed
+    spreads = [spread_of(task, judgement.truth, one) for one in asked.seeds]
+    without = _without(rivals)
     record = job.record(
         "done",
-        chosen=chosen.name,
+        chosen=hand.chosen.name,
+        chosen_because=hand.because,
+        held_out=list(hand.comparisons),
         verdict=judgement.verdict,
+        comparisons=list(judgement.comparisons),
+        checks=_checks(job, judgement),
+        cross_validation=asked.folds,
+        seeds=[spread for spread in spreads if spread is not None],
+        label_curves=curves_of(
+            task, judgement.truth, asked.drawn, rival=without[0].name if without else "", seed=seed
+        ),
         confusion={name: table.tolist() for name, table in judgement.confusion.items()},
         differences={name: d.model_dump() for name, d in judgement.differences.items()},
     )
-    results = [
-        result.model_copy(
-            update={
-                "metrics": judgement.metrics[result.name],
-                "per_class": judgement.per_class[result.name],
-                "seconds": result.seconds | {"predict": predicting[result.name]},
-            }
-        )
-        for result in record.results
+    results = [_measured(job, result, judgement, asked) for result in record.results]
+    return record.model_copy(update={"results": results})
+
+
+def _measured(job: Job, result: Result, judgement: Judgement, asked: Asked) -> Result:
+    ids, name = job.opened.splits.test.inputs.ids, result.name
+    hard, _ = hardest(job.data.task, judgement.truth, asked.scores[name], ids)
+    return result.model_copy(
+        update=judgement.evidence[name].fields()
+        | {
+            "metrics": judgement.metrics[name],
+            "per_class": judgement.per_class[name],
+            "seconds": result.seconds | {"predict": asked.predicting[name]},
+            "hardest": hard,
+        }
+    )
+
+
+def _checks(job: Job, judgement: Judgement) -> list[Check]:
+    """Return what is odd about the test part, the gravest first."""
+    test, data = job.opened.splits.test.inputs, job.data.inputs
+    leak = check_leak(test.digests, data.digests, test_ids=test.ids, training_ids=data.ids)
+    counts = job.opened.facts.class_counts
+    asked = [label for label, n in counts.get("test", {}).items() for _ in range(n)]
+    known = [
+        label for part in ("train", "validation") for label, n in counts.get(part, {}).items() if n
     ]
-    record = record.model_copy(update={"results": results})
-    _write(job, record, chosen, scores, judgement.truth)
-    return record
+    unseen = check_unseen(asked, known) if counts else []
+    constant = [repr(e.name) for e in job.entries if e.method.name == "majority"]
+    rest = [
+        check for check in judgement.checks
+        if check.name != "one answer" or not check.words.startswith(tuple(constant))
+    ]  # fmt: skip
+    weight = {"error": 0, "warning": 1, "note": 2}
+    return sorted([*leak, *unseen, *rest], key=lambda check: weight[check.level])
 
 
 def _write(
     job: Job, record: RunRecord, chosen: Entry, scores: dict[str, np.ndarray], truth: np.ndarray
 ) -> None:
-    folder, test = job.folder, job.opened.splits.test
-    task = job.opened.splits.train.task
-    adapted = chosen.trained.adapted
-    adapted.save(folder.path / "model")
+    folder, test, task = job.folder, job.opened.splits.test, job.data.task
+    chosen.trained.adapted.save(folder.path / "model")
     folder.write("model/README.md", model_card(record))
-    columns = {
-        "truth": _readable(task.kind.name, truth, task.labels),
+    columns: dict[str, Any] = {
+        "truth": readable(task, truth),
         "prediction": task.kind.answer(scores[chosen.name], task.labels),
     }
     folder.write_predictions(test.inputs.ids, columns, scores)
     folder.write_record(record)
-    pictures = _misread(task.kind.name, truth, scores[chosen.name], task.labels, test.inputs)
-    write_report(record, folder.path / REPORT, pictures=pictures)
+    _, rows = hardest(task, truth, scores[chosen.name], test.inputs.ids)
+    write_report(record, folder.path / REPORT, pictures=pictures(rows, test.inputs))
     folder.log("done", chosen=record.chosen, seconds=record.seconds)
     _drop_candidates(folder)
-
-
-def _readable(kind: str, truth: np.ndarray, labels: tuple[str, ...]) -> list[Any]:
-    if kind == "classification":
-        return [labels[int(t)] for t in truth]
-    if kind == "multi-label":
-        return [[label for label, on in zip(labels, row, strict=True) if on] for row in truth]
-    return [float(t) for t in truth]
-
-
-def _misread(
-    kind: str, truth: np.ndarray, scores: np.ndarray, labels: tuple[str, ...], inputs: Unlabelled
-) -> dict[str, str]:
-    """Show the test examples that the chosen model got wrong with the most confidence."""
-    if kind != "classification":
-        return {}
-    said = scores.argmax(axis=1)
-    sure = np.where(said != truth, scores.max(axis=1), -1.0)
-    shown = {}
-    for row in np.argsort(-sure, kind="stable")[:PICTURES]:
-        if sure[row] < 0:
-            break
-        caption = f"{inputs.ids[row]}: is {labels[truth[row]]}, read as {labels[said[row]]}"
-        shown[f"{caption} ({sure[row]:.2f})"] = modality(inputs.modality).show(inputs.items[row])
-    return shown
 
 
 def _drop_candidates(folder: RunFolder) -> None:

@@ -12,12 +12,13 @@ from typing import Any
 
 from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
+from headstart.adapt.unadapted import Unadapted
 from headstart.compute.budget import Budget
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
 from headstart.data.load import open_dataset
-from headstart.errors import HeadstartError, UsageError
+from headstart.errors import HeadstartError, ModelError, UsageError
 from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
@@ -95,6 +96,7 @@ def walk(job: Job) -> RunRecord:
     for method in (m for m in methods if not m.trains and _asked(job, m)):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
+    _add_unadapted(job, context)
     leading = _leading_source(job)
     if decide(job, leading):
         job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
@@ -105,9 +107,19 @@ def walk(job: Job) -> RunRecord:
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
     for method in _configured(job.recipe, BASELINES):
-        if method.uses_model:
+        if method.uses_model and method.trains:
             _add(job, "baseline", method, context(_same_time(job, leading), leading))
     return finish(job)
+
+
+def _add_unadapted(job: Job, context: Callable[..., Context]) -> None:
+    """Hold the models against themselves as they came, where their own classes are the data's."""
+    for source in job.backbones:
+        if Unadapted().knows(context(0.0, source)):
+            try:
+                _add(job, "baseline", Unadapted(), context(0.0, source))
+            except ModelError as error:
+                job.say(f"{error} So it is not a baseline as it came.")
 
 
 def method_named(name: str) -> Method | None:

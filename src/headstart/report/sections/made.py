@@ -17,6 +17,7 @@ METHODS = {
     "kernel probe": "frozen features, a tuned kernel head",
     "from scratch": "the same architecture from random weights, same budget",
     "simple": "a linear or kernel model on hand-made features",
+    "unadapted": "the pretrained model with its own head, as it came",
     "majority": "always the most frequent class",
     "mean": "always the mean of the training targets",
 }
