@@ -77,9 +77,10 @@ def _scores(job: Job, entries: Sequence[Entry], folds: np.ndarray) -> dict[str, 
     wanted = {e.name: _repeats(job, e) for e in entries}
     found: dict[str, list[list[float]]] = {e.name: [] for e in entries}
     total = sum(k * count for count in wanted.values())
+    begun = job.budget.spent
     with job.progress("cross-validation", total) as advance:
         for repeat, of in enumerate(folds):
-            if repeat and not job.budget.left:
+            if repeat and job.budget.left < (job.budget.spent - begun) / repeat:
                 job.say(f"Cross-validation stops after {repeat} of {len(folds)} repeats: no time.")
                 break
             for entry in entries:

@@ -61,7 +61,16 @@ def draw_labels(job: Job, entries: Sequence[Entry], scores: dict[str, np.ndarray
                 _left_out(job, entry, counts)
                 continue
             points: list[list[np.ndarray]] = [[] for _ in counts[:-1]]
+            begun, done = job.budget.spent, 0
             for draw in range(draws):
+                if done >= FEWEST_DRAWS and entry.method.trains:
+                    spent = job.budget.spent - begun
+                    if spent + spent / done > share:  # slower than it looked
+                        job.say(
+                            f"The label curve of {entry.name!r} rests on {done} draws: no time."
+                        )
+                        break
+                done += 1
                 for i, chosen in enumerate(rows[draw]):
                     points[i] += _one(job, entry, chosen, draw)
                     advance(1)

@@ -13,6 +13,8 @@ from headstart.run.choosing import Entry
 from headstart.run.job import Job
 from headstart.run.scene import VALIDATION
 
+LEAST = 1.0  # seconds that a training gets
+
 
 def took(entry: Entry) -> float:
     """Return the seconds that a result took to fit, features not counted: they are kept."""
@@ -38,7 +40,8 @@ def refit(job: Job, entry: Entry, data: Dataset, *, seed: int, own: bool = False
             folds=plan(data, held, rng=rng_for(job.recipe.seed, "folds")),
             validation=carve(data, VALIDATION, rng=rng) if held is None else held,
             seed=seed,
-            seconds=max(1.0, took(entry)),  # a trained one gets no longer than it had in the run
+            # A trained one gets the time that it had in the run, by its share of the data.
+            seconds=max(LEAST, took(entry) * len(data) / len(job.data)),
             source=source_of(job, entry),
         )
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headstart.records import RunRecord
+from headstart.records import Interval, RunRecord
 from headstart.report import words
 from headstart.report.ranked import chosen_result
 from headstart.report.section import Section, fill
@@ -22,6 +22,7 @@ class Facts:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, dict[str, float]], ...]
     total: int
+    intervals: dict[str, dict[str, Interval]]
 
 
 def collect(record: RunRecord) -> Facts | None:
@@ -33,15 +34,18 @@ def collect(record: RunRecord) -> Facts | None:
     columns += [name for name in names if name not in ORDER and name != "support"]
     columns += [name for name in names if name == "support"]
     weakest = sorted(best.per_class.items(), key=lambda item: item[1].get("f1", 0.0))
-    return Facts(best.name, tuple(columns), tuple(weakest[:SHOWN]), len(weakest))
+    return Facts(
+        best.name, tuple(columns), tuple(weakest[:SHOWN]), len(weakest), best.class_intervals
+    )
 
 
-def cell(column: str, value: float | None) -> Cell:
+def cell(column: str, value: float | None, measured: Interval | None = None) -> Cell:
     if value is None:
         return Cell(words.ABSENT)
     if column == "support":
         return Cell(f"{value:,.0f}", value=value)
-    return Cell(words.value_text(column, value), value=value)
+    between = words.range_text(column, measured) if measured else ""
+    return Cell(words.value_text(column, value), between, value)
 
 
 def render(facts: Facts) -> str:
@@ -50,12 +54,21 @@ def render(facts: Facts) -> str:
         title = "Test examples" if name == "support" else words.metric_title(name)
         columns.append(Column(title, first="descending" if name == "support" else "ascending"))
     rows = [
-        Row((Cell(label, value=label), *(cell(c, scores.get(c)) for c in facts.columns)))
+        Row(
+            (
+                Cell(label, value=label),
+                *(
+                    cell(c, scores.get(c), facts.intervals.get(label, {}).get(c))
+                    for c in facts.columns
+                ),
+            )
+        )
         for label, scores in facts.rows
     ]
     intro = fill(
         "<p>How <b>{{ facts.result }}</b> does on each class of the test part, weakest first. "
-        "Classes with few test examples are measured roughly."
+        "Classes with few test examples are measured roughly{% if facts.intervals %}: below each value "
+        "is its 95 % interval{% endif %}."
         "{% if facts.total > facts.rows|length %} Shown are the {{ facts.rows|length }} weakest of "
         "{{ facts.total }} classes.{% endif %}</p>",
         facts=facts,

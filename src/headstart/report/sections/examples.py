@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from headstart.records import RunRecord
+from headstart.report.ranked import chosen_result
 from headstart.report.section import Section, fill
 
-BYTES = 500_000  # of fragments: the page must stay below one megabyte
+BYTES = 1_500_000  # of fragments, here and among the hardest: the page stays below 6 MB
 TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 
 
@@ -43,7 +44,13 @@ def collect(record: RunRecord) -> Facts | None:
         return None
     shown: list[tuple[str, Markup]] = []
     room = BYTES
-    usable = [(str(k), made) for k, v in pictures.items() if (made := fragment(v)) is not None]
+    best = chosen_result(record)
+    hardest = {e.id for e in best.hardest} if best else set()  # they have a section of their own
+    usable = [
+        (str(k), made)
+        for k, v in pictures.items()
+        if str(k) not in hardest and (made := fragment(v)) is not None
+    ]
     for caption, made in usable:
         if len(made) <= room:
             room -= len(made)

@@ -31,6 +31,7 @@ class Facts:
     verdict: Verdict | None
     chosen: str
     chosen_is_baseline: bool
+    because: str  # why that one is handed over
     metric: str
     score: Interval | None  # of the chosen result
     where: str  # "sealed test part" or "validation data"
@@ -54,6 +55,7 @@ def collect(record: RunRecord) -> Facts:
         verdict=verdict,
         chosen=best.name if best else "",
         chosen_is_baseline=bool(best and best.role == "baseline"),
+        because=record.chosen_because if done else "",
         metric=record.primary_metric,
         score=score,
         where="sealed test part" if opened else "validation data",
@@ -100,7 +102,8 @@ same test examples. {{ zero }}</figcaption>
 {% endif %}
 {% if facts.chosen %}
 <dl class="key">
-<div><dt>Chosen</dt><dd>{{ facts.chosen }}{% if facts.chosen_is_baseline %}
+<div><dt>Handed over</dt><dd>{{ facts.chosen }}{% if facts.because %}
+<small>{{ facts.because }}</small>{% elif facts.chosen_is_baseline %}
 <small>a baseline: it was the best on validation data</small>{% endif %}</dd></div>
 {% if facts.score %}
 <div><dt>{{ facts.metric|metric_title }}</dt><dd>{{ value }}

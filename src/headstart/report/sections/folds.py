@@ -1,0 +1,84 @@
+"""Cross-validation: the same comparisons over the folds of the training data, repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from headstart.records import CrossValidation, RunRecord
+from headstart.report import draw, words
+from headstart.report.section import Section, fill
+from headstart.report.sections.paired import ANSWERS, TONES, scale_of, signed_ticks
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Comparisons; `gaps` are the differences of single folds, positive is better."""
+
+    found: tuple[CrossValidation, ...]
+    gaps: tuple[tuple[float, ...], ...]
+
+
+def collect(record: RunRecord) -> Facts | None:
+    if not record.cross_validation:
+        return None
+    return Facts(tuple(record.cross_validation), tuple(map(gaps_of, record.cross_validation)))
+
+
+def gaps_of(found: CrossValidation) -> tuple[float, ...]:
+    """Return candidate minus baseline of each fold, turned so that positive is better."""
+    sign = -1 if words.lower_is_better(found.metric) else 1
+    pair = [found.scores.get(name, []) for name in (found.candidate, found.against)]
+    flat = [[v for repeat in scores for v in repeat] for scores in pair]
+    return tuple(sign * (a - b) for a, b in zip(*flat, strict=True))
+
+
+def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -> Markup:
+    zero = f"{scale.at(0.0)}%"
+    parts = draw.grid(scale, "100%") + [draw.line(zero, 0, zero, "100%", "zero")]
+    marks = [
+        draw.tag("circle", draw.tag("title", f"one fold: {gap:+.4g}"), cx=f"{scale.at(gap)}%",
+                 cy=10, r=3, class_="fold")
+        for gap in gaps
+    ]  # fmt: skip
+    marks += draw.interval_mark(scale, found.difference, -4, f"main {TONES[found.answer]}")
+    parts.append(draw.tag("svg", Markup("").join(marks), y="50%", overflow="visible"))
+    return draw.canvas(parts, "100%", "forest")
+
+
+TEMPLATE = """
+<p>The training data was cut into {{ first.folds }} folds, {{ first.repeats|counted("time") }}; every
+result was made again without each fold and measured on it. Whatever is tuned was tuned inside the
+other folds; the sealed test part was not touched. Small dots are single folds. Folds share training
+examples, so intervals and p-values are corrected for that (Nadeau and Bengio 2003).</p>
+<ol class="chart">
+{% for c, answer, tone, size, between, drawing in rows %}
+<li><span class="name">{{ c.candidate }} against {{ c.against }}
+<span class="tag {{ tone }}">{{ answer }}</span></span>
+<span class="drawing">{{ drawing }}</span>
+<span class="value"><b>{{ size }}</b>{% if between %}<small>{{ between }}</small>{% endif %}</span>
+</li>
+{% endfor %}
+</ol>
+<div class="chart axis" aria-hidden="true"><span class="name"></span>
+<span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+<ul>{% for c in facts.found %}<li>{{ c.words }}</li>{% endfor %}</ul>
+"""
+
+
+def render(facts: Facts) -> str:
+    gaps = [c.difference.model_copy(update={"value": g})
+            for c, many in zip(facts.found, facts.gaps, strict=True) for g in many]  # fmt: skip
+    scale = scale_of([*(c.difference for c in facts.found), *gaps])
+    rows = []
+    for c, many in zip(facts.found, facts.gaps, strict=True):
+        size, between = words.difference_text(c.metric, c.difference)
+        drawing = picture(scale, c, many)
+        rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
+    first = facts.found[0]
+    ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(first.metric, scale), 14), 20, "f")
+    return fill(TEMPLATE, facts=facts, rows=rows, first=first, ticks=ticks)
+
+
+SECTION = Section("folds", "Over many splits", collect, render)

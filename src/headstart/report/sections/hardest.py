@@ -1,0 +1,61 @@
+"""The test examples of highest loss: as pictures, texts or sounds where the caller brought them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from headstart.records import HardExample, RunRecord
+from headstart.report import words
+from headstart.report.ranked import chosen_result
+from headstart.report.section import Section, fill
+from headstart.report.sections.examples import BYTES, fragment
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Examples with what shows them, None where nothing does (or there was no room)."""
+
+    result: str
+    unit: str
+    shown: tuple[tuple[HardExample, Markup | None], ...]
+
+
+def collect(record: RunRecord) -> Facts | None:
+    best = chosen_result(record)
+    if best is None or not best.hardest:
+        return None
+    pictures = getattr(record, "pictures", None)
+    given = pictures if isinstance(pictures, Mapping) else {}
+    room, shown = BYTES, []
+    for example in best.hardest:
+        made = fragment(given.get(example.id))
+        if made is not None and len(made) > room:
+            made = None
+        room -= len(made or "")
+        shown.append((example, made))
+    return Facts(best.name, "off by" if record.task == "regression" else "loss", tuple(shown))
+
+
+TEMPLATE = """
+<p>The test examples that surprised <b>{{ facts.result }}</b> most: wrong labels, broken files and
+cases it never learned gather here. Look at them before anything else.
+{% if not any %}Pictures, texts and sounds are not kept in the record: they are on the page that
+the run itself wrote.{% endif %}</p>
+<div class="gallery hard">{% for example, fragment, loss in rows %}
+<figure>{% if fragment %}{{ fragment }}{% endif %}<figcaption>
+{% if example.truth or example.answer %}<b>{{ example.truth }}</b>, read as
+<b>{{ example.answer }}</b><br>{% endif %}
+{{ example.id }}<br>{{ facts.unit }} {{ loss }}</figcaption></figure>
+{% endfor %}</div>
+"""
+
+
+def render(facts: Facts) -> str:
+    rows = [(e, made, words.number(e.loss)) for e, made in facts.shown]
+    return fill(TEMPLATE, facts=facts, rows=rows, any=any(made for _, made in facts.shown))
+
+
+SECTION = Section("hardest", "The hardest examples", collect, render)

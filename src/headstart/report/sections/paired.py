@@ -1,0 +1,133 @@
+"""The best candidate against every baseline, paired on identical test examples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from headstart.records import Comparison, Interval, RunRecord
+from headstart.report import draw, words
+from headstart.report.section import Section, fill
+from headstart.report.table import Cell, Column, Row, render_table
+
+ANSWERS = {"helps": "helps", "no clear difference": "no clear difference",
+           "hurts": "negative transfer"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Comparisons in the record's order; on held-out examples those that the choice rests on."""
+
+    candidate: str
+    metric: str
+    comparisons: tuple[Comparison, ...]
+    held_out: tuple[Comparison, ...]
+    chosen: str
+    because: str
+
+
+def collect(record: RunRecord) -> Facts | None:
+    if not record.comparisons:
+        return None
+    first = record.comparisons[0]
+    return Facts(
+        first.candidate, first.metric, tuple(record.comparisons), tuple(record.held_out),
+        record.chosen or "", record.chosen_because,
+    )  # fmt: skip
+
+
+def scale_of(differences: list[Interval]) -> draw.Axis:
+    """Return a common scale of differences that shows zero."""
+    edges = [0.0] + [
+        v for d in differences for v in (d.value, d.low, d.high) if v is not None
+    ]  # fmt: skip
+    return draw.axis(edges)
+
+
+def signed_ticks(metric: str, scale: draw.Axis) -> list[str]:
+    factor = 100 if words.is_share(metric) else 1
+    return [f"{factor * t:+.6g}".replace("-", words.MINUS) if t else "0" for t in scale.ticks]
+
+
+def picture(scale: draw.Axis, difference: Interval, tone: str) -> Markup:
+    zero = f"{scale.at(0.0)}%"
+    parts = draw.grid(scale, "100%") + [draw.line(zero, 0, zero, "100%", "zero")]
+    mark = Markup("").join(draw.interval_mark(scale, difference, 0, tone))
+    parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
+    return draw.canvas(parts, "100%", "forest")
+
+
+TEMPLATE = """
+<p><b>{{ facts.candidate }}</b> minus each baseline, {{ facts.metric|metric_title }}, on the same
+test examples. A dot right of zero speaks for transfer; its bar is the 95 % interval. Whether a
+difference is claimed goes by the p-value corrected for
+{{ facts.comparisons|length|counted("comparison") }}.</p>
+<ol class="chart">
+{% for c, answer, tone, size, between, drawing in rows %}
+<li><span class="name">against {{ c.against }}
+<span class="tag {{ tone }}">{{ answer }}</span></span>
+<span class="drawing">{{ drawing }}</span>
+<span class="value"><b>{{ size }}</b>{% if between %}<small>{{ between }}</small>{% endif %}</span>
+</li>
+{% endfor %}
+</ol>
+<div class="chart axis" aria-hidden="true"><span class="name"></span>
+<span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+<h3>In words</h3>
+<ul>{% for c in facts.comparisons %}<li>{{ c.words }}</li>{% endfor %}</ul>
+{% if facts.because %}
+<h3>What is handed over, and why</h3>
+<p><b>{{ facts.chosen }}</b>: {{ facts.because }} The test part had no say in that.</p>
+{% endif %}
+{{ table }}
+"""
+TONES = {"helps": "good", "no clear difference": "even", "hurts": "bad"}
+
+
+def shown_p(p: float | None) -> str:
+    """Write a p-value.
+
+    >>> shown_p(0.0004), shown_p(0.0312), shown_p(None)
+    ('< 0.001', '0.031', '–')
+    """
+    if p is None:
+        return words.ABSENT
+    return "< 0.001" if p < 0.001 else f"{p:.2g}"
+
+
+def table_of(facts: Facts) -> Markup:
+    counted = any(c.won is not None for c in facts.comparisons)
+    columns = [Column("Against", numeric=False, first="ascending"), Column("p", first="ascending"),
+               Column("p, corrected", first="ascending")]  # fmt: skip
+    if counted:
+        columns += [Column("Only candidate right"), Column("Only baseline right")]
+    columns += [Column("Time, candidate"), Column("Time, baseline")]
+    rows = []
+    for c in facts.comparisons:
+        cells = [Cell(c.against, c.test, c.against), Cell(shown_p(c.p), value=c.p),
+                 Cell(shown_p(c.p_holm), value=c.p_holm)]  # fmt: skip
+        if counted:
+            cells += [
+                Cell(words.ABSENT if v is None else f"{v:,}", value=v) for v in (c.won, c.lost)
+            ]
+        for name in (c.candidate, c.against):
+            took = c.seconds.get(name)
+            text = words.ABSENT if took is None else words.duration(took)
+            cells.append(Cell(text, value=took))
+        rows.append(Row(tuple(cells)))
+    return render_table("Tests of each comparison, and what each side cost", columns, rows)
+
+
+def render(facts: Facts) -> str:
+    scale = scale_of([c.difference for c in facts.comparisons])
+    rows = []
+    for c in facts.comparisons:
+        size, between = words.difference_text(c.metric, c.difference)
+        drawing = picture(scale, c.difference, f"main {TONES[c.answer]}")
+        rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
+    ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(facts.metric, scale), 14), 20, "f")
+    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks, table=table_of(facts))
+
+
+SECTION = Section("paired", "Against each baseline", collect, render)
