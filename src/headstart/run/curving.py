@@ -61,16 +61,13 @@ def draw_labels(job: Job, entries: Sequence[Entry], scores: dict[str, np.ndarray
                 _left_out(job, entry, counts)
                 continue
             points: list[list[np.ndarray]] = [[] for _ in counts[:-1]]
-            begun, done = job.budget.spent, 0
+            begun = job.budget.spent
             for draw in range(draws):
-                if done >= FEWEST_DRAWS and entry.method.trains:
+                if draw >= FEWEST_DRAWS and entry.method.trains:
                     spent = job.budget.spent - begun
-                    if spent + spent / done > share:  # slower than it looked
-                        job.say(
-                            f"The label curve of {entry.name!r} rests on {done} draws: no time."
-                        )
+                    if spent + spent / draw > share:  # slower than it looked
+                        job.say(f"The label curve of {entry.name!r} has {draw} draws: no time.")
                         break
-                done += 1
                 for i, chosen in enumerate(rows[draw]):
                     points[i] += _one(job, entry, chosen, draw)
                     advance(1)

@@ -34,9 +34,8 @@ def collect(record: RunRecord) -> Facts | None:
     columns += [name for name in names if name not in ORDER and name != "support"]
     columns += [name for name in names if name == "support"]
     weakest = sorted(best.per_class.items(), key=lambda item: item[1].get("f1", 0.0))
-    return Facts(
-        best.name, tuple(columns), tuple(weakest[:SHOWN]), len(weakest), best.class_intervals
-    )
+    shown = tuple(weakest[:SHOWN])
+    return Facts(best.name, tuple(columns), shown, len(weakest), best.class_intervals)
 
 
 def cell(column: str, value: float | None, measured: Interval | None = None) -> Cell:
@@ -53,22 +52,15 @@ def render(facts: Facts) -> str:
     for name in facts.columns:
         title = "Test examples" if name == "support" else words.metric_title(name)
         columns.append(Column(title, first="descending" if name == "support" else "ascending"))
-    rows = [
-        Row(
-            (
-                Cell(label, value=label),
-                *(
-                    cell(c, scores.get(c), facts.intervals.get(label, {}).get(c))
-                    for c in facts.columns
-                ),
-            )
-        )
-        for label, scores in facts.rows
-    ]
+    rows = []
+    for label, scores in facts.rows:
+        measured = facts.intervals.get(label, {})
+        cells = [cell(c, scores.get(c), measured.get(c)) for c in facts.columns]
+        rows.append(Row((Cell(label, value=label), *cells)))
     intro = fill(
         "<p>How <b>{{ facts.result }}</b> does on each class of the test part, weakest first. "
-        "Classes with few test examples are measured roughly{% if facts.intervals %}: below each value "
-        "is its 95 % interval{% endif %}."
+        "Classes with few test examples are measured roughly{% if facts.intervals %}: below each "
+        "value is its 95 % interval{% endif %}."
         "{% if facts.total > facts.rows|length %} Shown are the {{ facts.rows|length }} weakest of "
         "{{ facts.total }} classes.{% endif %}</p>",
         facts=facts,

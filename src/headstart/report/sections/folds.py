@@ -36,7 +36,7 @@ def gaps_of(found: CrossValidation) -> tuple[float, ...]:
 
 def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -> Markup:
     zero = f"{scale.at(0.0)}%"
-    parts = draw.grid(scale, "100%") + [draw.line(zero, 0, zero, "100%", "zero")]
+    parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
     marks = [
         draw.tag("circle", draw.tag("title", f"one fold: {gap:+.4g}"), cx=f"{scale.at(gap)}%",
                  cy=10, r=3, class_="fold")
@@ -48,8 +48,8 @@ def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -
 
 
 TEMPLATE = """
-<p>The training data was cut into {{ first.folds }} folds, {{ first.repeats|counted("time") }}; every
-result was made again without each fold and measured on it. Whatever is tuned was tuned inside the
+<p>The training data was cut into {{ first.folds }} folds, {{ first.repeats|counted("time") }};
+every result was made again without each fold and measured on it. Whatever is tuned was tuned inside the
 other folds; the sealed test part was not touched. Small dots are single folds. Folds share training
 examples, so intervals and p-values are corrected for that (Nadeau and Bengio 2003).</p>
 <ol class="chart">

@@ -52,7 +52,7 @@ def signed_ticks(metric: str, scale: draw.Axis) -> list[str]:
 
 def picture(scale: draw.Axis, difference: Interval, tone: str) -> Markup:
     zero = f"{scale.at(0.0)}%"
-    parts = draw.grid(scale, "100%") + [draw.line(zero, 0, zero, "100%", "zero")]
+    parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
     mark = Markup("").join(draw.interval_mark(scale, difference, 0, tone))
     parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
     return draw.canvas(parts, "100%", "forest")
