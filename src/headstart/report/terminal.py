@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 WIDTH = 84  # columns that name, role, one metric and time take; each further metric takes more
 MORE = 24
+LEVELS = {"warning": "yellow", "error": "bold red"}
 STYLES = {"helps": "bold green", "no clear difference": "bold yellow", "hurts": "bold red"}
 
 
@@ -96,6 +97,13 @@ def parts_of(record: RunRecord, metrics: int) -> list[Text | Table]:
     parts: list[Text | Table] = [verdict_text(record), Text("")]
     if metric_names(record):
         parts += [results_table(record, metrics), Text("")]
+    if record.status == "done" and record.chosen and record.chosen_because:
+        because = words.sentence(record.chosen_because)
+        parts.append(Text(f"Handed over: {record.chosen}. {because}"))
+    parts += [
+        Text(f"{check.level.capitalize()}: {check.words}", style=LEVELS.get(check.level, ""))
+        for check in record.checks
+    ]
     if record.data.quarantined:
         count = words.counted(record.data.quarantined, "example")
         parts.append(Text(f"{count} could not be read: see quarantine.csv."))

@@ -188,6 +188,11 @@ def headline(record: RunRecord) -> str:
     return answers.get(record.verdict.answer, "No clear difference")
 
 
+def sentence(text: str) -> str:
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
 def without_headline(sentence: str, headline: str) -> str:
     """Drop the headline where the sentence begins with it and a colon: it stands above already."""
     start, colon, rest = sentence.partition(": ")

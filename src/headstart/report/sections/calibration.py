@@ -87,7 +87,7 @@ if error_range else "no interval" }}; 0 is perfect</small></dd></div>
 if brier_range else "no interval" }}; 0 is perfect</small></dd></div>
 </dl>
 {% if facts.how %}<p>{{ facts.how }}; the test part had no say.</p>{% endif %}
-<p><small>{{ facts.calibration.method }}. {% if unclear %}The interval of the error begins at 0:
+<p><small>{{ method }}. {% if unclear %}The interval of the error begins at 0:
 this test part shows no flaw.{% endif %}</small></p>
 {{ table }}
 """
@@ -104,6 +104,7 @@ def render(facts: Facts) -> str:
     ]
     return fill(
         TEMPLATE, facts=facts, diagram=diagram(facts),
+        method=words.sentence(facts.calibration.method),
         error=words.measured_text("ece", error), error_range=words.range_text("ece", error),
         brier=words.measured_text("brier", brier), brier_range=words.range_text("brier", brier),
         unclear=error.low == 0.0, table=render_table("Calibration of all results", columns, rows),

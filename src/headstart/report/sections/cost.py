@@ -87,8 +87,9 @@ TEMPLATE = """
 {% endfor %}</p>
 {{ drawing }}
 {{ table }}
-<p><small>Time is that of this machine. Features that were in the store cost next to nothing: time
-to make a frozen result can be longer on a machine that never saw the data.</small></p>
+<p><small>Time is that of this machine. Features that were in the store cost next to nothing, for
+making a result and for predicting with it alike: where nobody has seen the data it takes
+longer.</small></p>
 """
 
 

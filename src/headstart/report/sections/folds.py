@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headstart.records import CrossValidation, RunRecord
+from headstart.records import CrossValidation, Interval, RunRecord
 from headstart.report import draw, words
 from headstart.report.section import Section, fill
 from headstart.report.sections.paired import ANSWERS, TONES, scale_of, signed_ticks
@@ -34,6 +34,13 @@ def gaps_of(found: CrossValidation) -> tuple[float, ...]:
     return tuple(sign * (a - b) for a, b in zip(*flat, strict=True))
 
 
+def whole(found: CrossValidation, gaps: tuple[float, ...]) -> Interval:
+    """Return the difference with bounds that hold every fold, for the scale."""
+    edges = [found.difference.value, *gaps]
+    edges += [v for v in (found.difference.low, found.difference.high) if v is not None]
+    return Interval(value=found.difference.value, low=min(edges), high=max(edges))
+
+
 def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -> Markup:
     zero = f"{scale.at(0.0)}%"
     parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
@@ -41,6 +48,7 @@ def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -
         draw.tag("circle", draw.tag("title", f"one fold: {gap:+.4g}"), cx=f"{scale.at(gap)}%",
                  cy=10, r=3, class_="fold")
         for gap in gaps
+        if scale.low <= gap <= scale.high
     ]  # fmt: skip
     marks += draw.interval_mark(scale, found.difference, -4, f"main {TONES[found.answer]}")
     parts.append(draw.tag("svg", Markup("").join(marks), y="50%", overflow="visible"))
@@ -49,9 +57,9 @@ def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -
 
 TEMPLATE = """
 <p>The training data was cut into {{ first.folds }} folds, {{ first.repeats|counted("time") }};
-every result was made again without each fold and measured on it. Whatever is tuned was tuned inside the
-other folds; the sealed test part was not touched. Small dots are single folds. Folds share training
-examples, so intervals and p-values are corrected for that (Nadeau and Bengio 2003).</p>
+every result was made again without each fold and measured on it. Whatever is tuned was tuned inside
+the other folds; the sealed test part was not touched. Small dots are single folds. Folds share
+training examples, so intervals and p-values are corrected for that (Nadeau and Bengio 2003).</p>
 <ol class="chart">
 {% for c, answer, tone, size, between, drawing in rows %}
 <li><span class="name">{{ c.candidate }} against {{ c.against }}
@@ -68,9 +76,7 @@ examples, so intervals and p-values are corrected for that (Nadeau and Bengio 20
 
 
 def render(facts: Facts) -> str:
-    gaps = [c.difference.model_copy(update={"value": g})
-            for c, many in zip(facts.found, facts.gaps, strict=True) for g in many]  # fmt: skip
-    scale = scale_of([*(c.difference for c in facts.found), *gaps])
+    scale = scale_of([whole(c, many) for c, many in zip(facts.found, facts.gaps, strict=True)])
     rows = []
     for c, many in zip(facts.found, facts.gaps, strict=True):
         size, between = words.difference_text(c.metric, c.difference)

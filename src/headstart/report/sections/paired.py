@@ -11,6 +11,7 @@ from headstart.report import draw, words
 from headstart.report.section import Section, fill
 from headstart.report.table import Cell, Column, Row, render_table
 
+DWARFS = 4.0  # times the next largest difference: beyond, the drawing would hide the others
 ANSWERS = {"helps": "helps", "no clear difference": "no clear difference",
            "hurts": "negative transfer"}  # fmt: skip
 
@@ -38,11 +39,17 @@ def collect(record: RunRecord) -> Facts | None:
 
 
 def scale_of(differences: list[Interval]) -> draw.Axis:
-    """Return a common scale of differences that shows zero."""
-    edges = [0.0] + [
-        v for d in differences for v in (d.value, d.low, d.high) if v is not None
+    """Return a common scale of differences that shows zero.
+
+    One that dwarfs all others, as that to a constant answer does, is left to an arrow at the edge.
+    """
+    reach = [
+        max(abs(v) for v in (d.value, d.low, d.high) if v is not None) for d in differences
     ]  # fmt: skip
-    return draw.axis(edges)
+    near = sorted(reach)[: max(1, len(reach) - 1)]
+    kept = [d for d, far in zip(differences, reach, strict=True) if far <= DWARFS * near[-1]]
+    edges = [v for d in kept for v in (d.value, d.low, d.high) if v is not None]
+    return draw.axis([0.0, *edges])
 
 
 def signed_ticks(metric: str, scale: draw.Axis) -> list[str]:
