@@ -25,9 +25,13 @@ COLOURS = {"red": (200, 60, 60), "green": (60, 190, 70), "blue": (60, 70, 200)}
 
 def run_quickly(
     data: Any, out: Path, *, methods: dict[str, dict[str, Any]] | None = None, seed: int = 0,
-    model: str | list[str] | None = None, method: str = "auto", **options: Any,
+    model: str | list[str] | None = None, method: str = "auto",
+    studies: dict[str, Any] | None = None, **options: Any,
 ) -> Run:  # fmt: skip
-    """Like `headstart.transfer`, with settings for the methods that make it quick."""
+    """Like `headstart.transfer`, with settings for the methods that make it quick.
+
+    `studies`: fields of the recipe that ask for more: cv, seeds, label_curve.
+    """
     from headstart.run.walk import start
 
     from_disk = isinstance(data, str | Path)
@@ -38,6 +42,7 @@ def run_quickly(
         seed=seed,
         data=DataRecipe(source=str(data) if from_disk else PYTHON_OBJECTS, **plain),  # type: ignore[arg-type]
         methods=methods or QUICK,
+        **(studies or {}),
     )
     objects = {k: v for k, v in options.items() if k not in plain}
     folder, record = start(recipe, out, data=None if from_disk else data, options=objects)

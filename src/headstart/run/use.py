@@ -104,7 +104,7 @@ class Run:
         judgement = judge(
             model.task.facts(), Sealed(data_set.targets), {model.name: scores},
             candidate=model.name, baseline=model.name, rng=rng_for(0, "evaluate"),
-            groups=data_set.groups,
+            groups=data_set.groups, detail=False,
         )  # fmt: skip
         return Evaluation(
             result=model.name,
@@ -112,7 +112,7 @@ class Run:
             metrics=judgement.metrics[model.name],
             per_class=judgement.per_class[model.name],
             quarantined=len(bad),
-            notes=[*said, *judgement.notes],
+            notes=[*said, *judgement.notes, *(check.words for check in judgement.checks)],
         )
 
     def report(self) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 from headstart.records import GroupRow, RunRecord
 from headstart.report import words
@@ -13,13 +14,23 @@ from headstart.report.table import Cell, Column, Row, render_table
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Groups of the test part; `apart` are those whose interval lies below the whole's value."""
+    """Groups of the test part; `apart` are those that are clearly worse than the whole."""
 
     result: str
     metric: str
     rows: tuple[GroupRow, ...]
     whole: float | None
     apart: tuple[str, ...]
+
+
+def widened(count: int) -> float:
+    """Return the factor that turns a 95 % interval into one for the worst of `count` groups.
+
+    Of many groups that are alike some look bad by chance; this holds the chance that any does at
+    5 % (Bonferroni), by the normal distribution.
+    """
+    normal = NormalDist()
+    return normal.inv_cdf(1 - 0.025 / count) / normal.inv_cdf(0.975)
 
 
 def collect(record: RunRecord) -> Facts | None:
@@ -34,7 +45,10 @@ def collect(record: RunRecord) -> Facts | None:
         found = row.metrics.get(metric)
         if found is None or whole is None or found.low is None or found.high is None:
             continue
-        if (found.low > whole) if lower else (found.high < whole):
+        factor = widened(len(best.groups))
+        best_case = (found.low if lower else found.high) - found.value
+        edge = found.value + factor * best_case
+        if (edge > whole) if lower else (edge < whole):
             apart.append(row.group)
     return Facts(best.name, metric, tuple(best.groups), whole, tuple(apart))
 
@@ -42,9 +56,10 @@ def collect(record: RunRecord) -> Facts | None:
 TEMPLATE = """
 <p>How <b>{{ facts.result }}</b> does on each group of the test part, worst first. Groups were never
 parted between training and test.
-{% if facts.apart %}<b>Clearly worse than the whole</b>: {{ facts.apart|join(", ") }}. With many
-groups some will look so by chance.{% else %}No group is clearly worse than the whole
-{%- if whole %} ({{ whole }}){% endif %}.{% endif %}</p>
+{% if facts.apart %}<b>Clearly worse than the whole</b>: {{ facts.apart|join(", ") }}.
+{%- else %}No group is clearly worse than the whole{% if whole %} ({{ whole }}){% endif %}.
+{%- endif %} That goes by intervals widened for
+{{ facts.rows|length|counted("group") }}: of many, some look bad by chance.</p>
 {{ table }}
 """
 

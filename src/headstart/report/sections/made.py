@@ -99,7 +99,8 @@ def render(facts: Facts) -> str:
     table = render_table(
         "Size and time of each result", columns, [table_row(facts, r) for r in facts.results]
     )
-    ways = [(r, METHODS.get(r.method, r.method), settings(r)) for r in facts.results]
+    kinds = [r.name if r.name == "mean" else r.method for r in facts.results]
+    ways = [(r, METHODS.get(k, k), settings(r)) for r, k in zip(facts.results, kinds, strict=True)]
     return fill(TEMPLATE, ways=ways, table=table)
 
 
