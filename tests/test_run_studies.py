@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from headstart.demo import digits
 from headstart.errors import UsageError
 from headstart.run import Run
 from headstart.run.studies import refit
-from runs_for_tests import command, reviews, run_quickly
+from runs_for_tests import reviews, run_quickly
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -23,7 +26,7 @@ LEAN: dict[str, dict[str, Any]] = {
     "probe": {"head": "logistic", "strengths": [1.0, 0.01], "scalings": ["global"]},
     "from-scratch": {"epochs": 1},
 }
-STUDIES = {"cv": 3, "cv_repeats": 2, "seeds": 2, "label_curve": True}
+STUDIES = {"cv": 2, "cv_repeats": 2, "seeds": 2, "label_curve": True}
 
 
 @pytest.fixture(scope="module")
@@ -33,31 +36,43 @@ def pictures() -> tuple[tuple[np.ndarray, list[str]], tuple[np.ndarray, list[str
     return learn, (images[:120], labels[:120]), [f"writer {i % 4}" for i in range(120)]
 
 
+@contextmanager
+def few_draws() -> Iterator[pytest.MonkeyPatch]:
+    """A label curve of the fewest points and draws that there can be."""
+    import headstart.run.curving as curving
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curving, "POINTS", 4)
+        patch.setattr(curving, "DRAWS", 2)
+        yield patch
+
+
 @pytest.fixture(scope="module")
 def run(pictures: Any, tmp_path_factory: pytest.TempPathFactory, one_core: None) -> Run:
     learn, test, _ = pictures
     out = tmp_path_factory.mktemp("studies") / "run"
-    return run_quickly(learn, out, methods=LEAN, studies=STUDIES, test=test)
+    with few_draws():
+        return run_quickly(learn, out, methods=LEAN, studies=STUDIES, test=test)
 
 
 def test_cross_validation_is_what_a_loop_by_hand_finds(run: Run, pictures: Any) -> None:
     found = {c.against: c for c in run.record.cross_validation}
     assert set(found) == {"majority", "simple: pixels", "from scratch: starter:glyphs"}
     one = found["majority"]
-    assert (one.folds, one.repeats, one.metric) == (3, 2, "accuracy")
+    assert (one.folds, one.repeats, one.metric) == (2, 2, "accuracy")
     ours, theirs = (np.asarray(one.scores[name]) for name in (one.candidate, one.against))
-    assert ours.shape == theirs.shape == (2, 3)
+    assert ours.shape == theirs.shape == (2, 2)
     gap = ours - theirs
     assert one.difference.value == pytest.approx(gap.mean(), abs=1e-5)
     # Nadeau and Bengio by hand: variance (1/j + n_test/n_train) s^2.
-    half = 2.570582 * np.sqrt((1 / 6 + 1 / 2) * gap.var(ddof=1))
+    half = 3.182446 * np.sqrt((1 / 4 + 1) * gap.var(ddof=1))
     assert one.difference.high == pytest.approx(gap.mean() + half, abs=1e-4)
     # The folds are stratified: a constant answer is right for a tenth of each.
-    assert theirs == pytest.approx(0.1, abs=0.01)
+    assert theirs == pytest.approx(0.1, abs=0.012)
 
 
 def test_each_fold_trains_on_the_others_only(pictures: Any, tmp_path: Path) -> None:
-    """Four results, three folds of 90: each is made from 60 different examples."""
+    """Four results, two folds of 90: each is made from 45 different examples."""
     import headstart.run.crossing as crossing
 
     seen: list[tuple[int, int]] = []
@@ -70,8 +85,8 @@ def test_each_fold_trains_on_the_others_only(pictures: Any, tmp_path: Path) -> N
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(crossing, "refit", watched)
         run_quickly(pictures[0], tmp_path / "run", method="probe", methods=LEAN, test=pictures[1],
-                    studies={"cv": 3, "cv_repeats": 1})  # fmt: skip
-    assert len(seen) == 4 * 3 and set(seen) == {(60, 60)}
+                    studies={"cv": 2, "cv_repeats": 1})  # fmt: skip
+    assert len(seen) == 4 * 2 and set(seen) == {(45, 45)}
 
 
 def test_seeds_vary_training_and_nothing_else(run: Run) -> None:
@@ -90,7 +105,7 @@ def test_the_label_curve_ends_where_the_run_did(run: Run) -> None:
     assert first.result == "probe: starter:glyphs"
     assert second.result == "from scratch: starter:glyphs"
     assert first.counts[0] == 20 and first.counts[-1] == 90 and len(first.counts) >= 4
-    assert [len(draws) for draws in first.errors] == [5] * (len(first.counts) - 1) + [1]
+    assert [len(draws) for draws in first.errors] == [2] * (len(first.counts) - 1) + [1]
     for curve in (first, second):
         accuracy = run.record.result(curve.result).metrics["accuracy"].value
         assert curve.errors[-1] == [pytest.approx(1 - accuracy)]
@@ -114,8 +129,8 @@ def test_the_recipe_and_the_page_have_them(run: Run) -> None:
 
 def test_groups_get_a_table_and_never_part(pictures: Any, tmp_path: Path) -> None:
     images, labels = pictures[1]
-    run = run_quickly((images, labels), tmp_path / "run", method="probe", methods=LEAN, group=pictures[2],
-                      studies={"cv": 3, "cv_repeats": 1})  # fmt: skip
+    run = run_quickly((images, labels), tmp_path / "run", method="probe", methods=LEAN,
+                      group=pictures[2], studies={"cv": 3, "cv_repeats": 1})  # fmt: skip
     rows = run.record.result(run.record.chosen or "").groups
     assert rows and sum(row.count for row in rows) == run.record.data.counts["test"]
     assert {row.group for row in rows} < {f"writer {i}" for i in range(4)}
@@ -128,11 +143,11 @@ def test_what_the_budget_has_no_time_for_is_said(pictures: Any, tmp_path: Path) 
     import headstart.run.curving as curving
     import headstart.run.reseeding as reseeding
 
-    with pytest.MonkeyPatch.context() as patch:
+    with few_draws() as patch:
         for room in (crossing, curving, reseeding):
             patch.setattr(room, "took", lambda entry: 1e6)
-        run = run_quickly(pictures[0], tmp_path / "run", method="probe", methods=LEAN, test=pictures[1],
-                          studies=STUDIES)  # fmt: skip
+        run = run_quickly(pictures[0], tmp_path / "run", method="probe", methods=LEAN,
+                          test=pictures[1], studies=STUDIES)  # fmt: skip
     told = " ".join(run.record.notes)
     for part in ("Cross-validation leaves 'from scratch", "The label curve leaves 'from scratch",
                  "was trained with 1 of 2 seeds", "Raise --budget"):  # fmt: skip
@@ -144,7 +159,8 @@ def test_what_the_budget_has_no_time_for_is_said(pictures: Any, tmp_path: Path) 
 
 def test_too_few_labels_for_a_curve_or_for_folds_are_said(tmp_path: Path) -> None:
     learn, (images, labels) = digits(2)
-    run = run_quickly(learn, tmp_path / "run", method="probe", methods=LEAN, test=(images[:30], labels[:30]),
+    run = run_quickly(learn, tmp_path / "run", method="probe", methods=LEAN,
+                      test=(images[:30], labels[:30]),
                       studies={"label_curve": True, "cv": 50})  # fmt: skip
     told = " ".join(run.record.notes)
     assert "No label curve: 20 labels are too few" in told
@@ -184,19 +200,40 @@ def _keeping(function: Any, kept: list[Any]) -> Any:
     return keeping
 
 
-def test_the_command_line_takes_them(tmp_path: Path) -> None:
+def test_the_command_line_takes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     learn, (images, labels) = digits(6)
     np.savez(tmp_path / "train.npz", x=learn[0], y=np.asarray(learn[1]))
     np.savez(tmp_path / "test.npz", x=images[:60], y=np.asarray(labels[:60]))
-    done = command(
-        "transfer", "train.npz", "--test", "test.npz", "--method", "probe", "--cv", 2,
+    code, told = here(
+        monkeypatch, capsys, tmp_path, "train.npz", "--test", "test.npz", "--method", "probe",
+        "--cv", 2,
         "--cv-repeats", 1, "--seeds", 2, "--prefer", "best", "--out", "run", "--budget", "30s",
-        "--set", "from-scratch.epochs=1", "--set", "probe.head=logistic", cwd=tmp_path,
+        "--set", "from-scratch.epochs=1", "--set", "probe.head=logistic",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert code == 0, told
     record = Run.open(tmp_path / "run").record
     assert record.cross_validation and record.seeds
-    assert "Handed over:" in done.stdout
+    assert "Handed over:" in told
+
+
+def here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path,
+    *arguments: object,
+) -> tuple[int, str]:  # fmt: skip
+    """Call `headstart transfer ARGUMENTS` in this process; return its exit code and its words."""
+    from headstart.cli import main
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", ["headstart", "transfer", *map(str, arguments)])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    printed = capsys.readouterr()
+    return code, " ".join((printed.out + printed.err).split())
 
 
 def bad_tables(folder: Path) -> None:
@@ -223,15 +260,15 @@ def bad_tables(folder: Path) -> None:
     ],
 )
 def test_bad_test_parts_are_told_at_the_command(
-    test: str, wanted: list[str], tmp_path: Path, bert: str
-) -> None:
+    test: str, wanted: list[str], tmp_path: Path, bert: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
     bad_tables(tmp_path)
-    done = command(
-        "transfer", "train.csv", "--test", f"{test}.csv", "--model", bert, "--method", "probe",
-        "--out", "run", "--budget", "20s", "--set", "from-scratch.epochs=1", cwd=tmp_path,
+    code, told = here(
+        monkeypatch, capsys, tmp_path, "train.csv", "--test", f"{test}.csv", "--model", bert,
+        "--method", "probe", "--out", "run", "--budget", "20s", "--set", "from-scratch.epochs=1",
     )  # fmt: skip
-    told = " ".join((done.stdout + done.stderr).split())
-    assert done.returncode == (2 if test in ("unseen", "none") else 0)
+    assert code == (2 if test in ("unseen", "none") else 0)
     assert "Traceback" not in told
     for part in wanted:
         assert part in told
