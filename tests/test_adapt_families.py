@@ -13,11 +13,13 @@ import pytest
 from adapt_for_tests import FAMILIES, KINDS, Models, context
 from headstart.adapt import Context, Trained
 from headstart.adapt.baselines import FromScratch
+from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.method import Method
 from headstart.adapt.probe import Probe
 from headstart.adapt.technique import Mixes, Reshapes
 from headstart.adapt.techniques import BUILTIN
+from headstart.errors import UsageError
 from headstart.testing.method import check_counted, check_frozen, check_saved
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -31,6 +33,7 @@ METHODS: dict[str, Method] = {
         **BASE, unfreeze="gradual", shape="one-cycle", accumulate=2, norm="trained"
     ),
     "head-first": FineTune(**BASE, unfreeze="head-first", norm="recalibrated", shape="linear"),
+    "last-first": FineTune(**BASE, unfreeze="last-first"),
     "from scratch": FromScratch(epochs=2, batch=8),
 }
 RUNS = [  # fine-tuning meets every task in every family, its variants and the others each in turn
@@ -79,6 +82,40 @@ def test_methods(models: Models, name: str, family: str, kind: str, tmp_path: Pa
     if name == "plain" and kind == "classification":
         other = METHODS[name].adapt(replace(given, seed=5))
         assert not np.array_equal(other.outputs, trained.outputs)
+
+
+HEADS = ("ridge", "svm", "rbf", "rbf-svm", "knn")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("head", HEADS)
+def test_heads_of_a_probe(models: Models, head: str, family: str, tmp_path: Path) -> None:
+    """Every head over every family; the task in turn, where the head serves it."""
+    kind = KINDS[(HEADS.index(head) + list(FAMILIES).index(family)) % 3]
+    given = context(models(family), kind)
+    try:
+        trained = Probe(head=head).adapt(given)
+    except UsageError as error:
+        assert head in str(error) and kind in str(error)
+        given = context(models(family), "classification")
+        trained = Probe(head=head).adapt(given)
+    holds(given, trained, tmp_path)
+    check_frozen(given, trained)
+    again = Probe(head=head).adapt(given)
+    np.testing.assert_array_equal(again.outputs, trained.outputs)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_few_shot(models: Models, family: str, tmp_path: Path) -> None:
+    given = context(models(family), "classification")
+    method = FewShot(passes=2, batch=8, folds=2)
+    trained = method.adapt(given)
+    check_saved(given, trained, tmp_path / "model")
+    assert set(trained.rows) == set(range(len(given.data)))
+    assert 0 < trained.parameters["trained"] <= trained.parameters["total"]
+    assert len(trained.details["loss"]) == trained.details["steps"]
+    again = method.adapt(context(models(family), "classification"))
+    np.testing.assert_array_equal(again.outputs, trained.outputs)
 
 
 def applicable(kind: type[Any]) -> tuple[str, ...]:
@@ -162,6 +199,16 @@ VARIANTS: dict[str, Method] = {  # noise in the labels leaves them something to 
         head_rate=1e-2,
     ),
     "from scratch": FromScratch(epochs=6, batch=10),
+    "one-cycle": FineTune(
+        epochs=6, batch=10, metric="loss", patience=9, shape="one-cycle", rate=1e-3, head_rate=1e-2
+    ),
+    **{
+        name: FineTune(
+            epochs=6, batch=10, metric="loss", patience=9, techniques=(spec,), head_rate=1e-2,
+            adapter_rate=3e-3,
+        )
+        for name, spec in (("rslora", "lora:rslora=true"), ("dora", "lora:dora=true"))
+    },
 }  # fmt: skip
 
 
@@ -208,7 +255,7 @@ def weights(models: Models, family: str) -> float:
 @pytest.mark.parametrize("name", [*(kind.name for kind in BUILTIN), *VARIANTS])
 def test_the_loss_falls_along_its_golden_curve(models: Models, name: str) -> None:
     """As recorded; `python tests/test_adapt_families.py` records them anew."""
-    if name in ("lora", "ia3"):
+    if name in ("lora", "ia3", "rslora", "dora"):
         pytest.importorskip("peft")
     family, losses, outputs = golden(models, name)
     assert losses[-1] < losses[0], losses
