@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import math
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import pytest
 import records_for_tests as samples
 from evidence_for_tests import evidence
 from headstart.records import Check, PrecisionRecall, RunRecord
-from headstart.report import plot
+from headstart.report import plot, safe
 from headstart.report.page import render, with_pictures
 from headstart.report.sections import (
     abstention,
@@ -181,11 +182,11 @@ def test_facts_of_hardest(record: RunRecord) -> None:
     assert [(e.id, made is not None) for e, made in facts.shown] == [("row 7", True),
                                                                      ("row 8", False)]  # fmt: skip
     text = str(hardest.render(facts))
-    assert "<q>text</q>" in text and "b (0.91)" in text and "are not kept" not in text
+    assert "<q>text</q>" in text and "b (0.91)" in text and "not at\nhand" not in text
     others = examples.collect(shown)
     assert others is not None and [caption for caption, _ in others.shown] == ["another"]
     bare = hardest.collect(record)
-    assert bare is not None and "are not kept in the record" in str(hardest.render(bare))
+    assert bare is not None and "was not at\nhand" in str(hardest.render(bare))
     evil = with_pictures(record, {"row 7": "x"}).model_copy(update={"pictures": {"row 7": "<b>"}})
     held = hardest.collect(evil)  # what the file itself calls pictures is not trusted
     assert held is not None and held.shown[0][1] is None
@@ -231,6 +232,36 @@ def test_facts_of_cost(record: RunRecord) -> None:
     assert facts.entries[0].predict == pytest.approx(0.5)  # 0.06 s for 120 examples
     few = record.model_copy(update={"results": record.results[:1]})
     assert cost.collect(few) is None
+
+
+def test_what_shows_examples_comes_back_clean(tmp_path: Path) -> None:
+    assert doctest.testmod(safe).failed == 0
+    image = '<img src="data:image/png;base64,iVBORw0KGgo=" alt="a &quot;b&quot;">'
+    sound = '<audio controls src="data:audio/ogg;base64,T2dn"></audio>'
+    for good in (image.replace("&quot;", "&#34;"), f"<figure>{sound}</figure>", "<q>x &amp; y</q>"):
+        assert safe.cleaned(good) == good
+    for bad in (
+        "<img src=x onerror=alert(1)>", "<svg onload=alert(1)>", "<iframe src=javascript:1>",
+        '<img src="data:image/svg+xml;base64,AA==">', '<img src="https://a.b/c.png">',
+        "<figure style='x'><a href='javascript:1'>y</a>", "<q><script>alert(1)</script>",
+        '<audio src="data:text/html;base64,AA==" autoplay>', "<q>&lt;script&gt;",
+        "<img alt='\"><script>1</script>'>", "<!-- <script> --><style>*{}</style>",
+    ):  # fmt: skip
+        found = safe.cleaned(bad)
+        assert not re.search(
+            r"<(script|svg|iframe|a|style)\b|onerror=|javascript|https|style=|"
+            r"autoplay|svg\+xml|text/html",
+            re.sub(r'alt="[^"]*"', "", found),
+        ), bad
+        assert re.sub(r"<(/?)(figure|img|audio|q|em)\b[^<>]*>", "", found).count("<") == 0, bad
+        assert found.count("<q>") == found.count("</q>"), bad
+    path = tmp_path / "examples.json"
+    assert safe.read_examples(path) == {}
+    for broken in ("{", "[1]", '{"a": 3}'):
+        path.write_text(broken)
+        assert safe.read_examples(path) == {}
+    path.write_text('{"row 1": "<q onclick=x>t</q>"}')
+    assert safe.read_examples(path) == {"row 1": "<q>t</q>"}
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from sources_for_tests import write_model
 pytestmark = pytest.mark.usefixtures("one_core")
 
 FILES = {"record.json", "recipe.toml", "report.html", "predictions.parquet", "quarantine.csv",
-         "log.jsonl", "model"}  # fmt: skip
+         "log.jsonl", "model", "examples.json"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

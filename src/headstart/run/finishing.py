@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from headstart.report.page import write_report
 from headstart.run.choosing import Entry, best
 from headstart.run.crossing import cross_validate
 from headstart.run.curving import Drawn, curves_of, draw_labels
-from headstart.run.folder import REPORT, RunFolder
+from headstart.run.folder import EXAMPLES, REPORT, RunFolder
 from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
 from headstart.run.reseeding import Reseeded, reseed, spread_of
@@ -177,7 +178,9 @@ def _write(
     folder.write_predictions(test.inputs.ids, columns, scores)
     folder.write_record(record)
     _, rows = hardest(task, truth, scores[chosen.name], test.inputs.ids)
-    write_report(record, folder.path / REPORT, pictures=pictures(rows, test.inputs))
+    shown = pictures(rows, test.inputs)
+    folder.write(EXAMPLES, json.dumps(shown, ensure_ascii=False, indent=0) + "\n")
+    write_report(record, folder.path / REPORT, pictures=shown)
     folder.log("done", chosen=record.chosen, seconds=record.seconds)
     _drop_candidates(folder)
 

@@ -18,6 +18,7 @@ from headstart.errors import RunError, UsageError
 from headstart.records import RunRecord, read_record
 
 RECORD, RECIPE, REPORT = "record.json", "recipe.toml", "report.html"
+EXAMPLES = "examples.json"  # id to the HTML fragment that shows it: of the hardest test examples
 
 
 class RunFolder:

@@ -11,6 +11,7 @@ from headstart.data.modality import modality
 from headstart.data.task import Task
 from headstart.evaluate.tables import hardest_rows, losses
 from headstart.records import HardExample
+from headstart.report.safe import cleaned
 
 
 def readable(task: Task, truth: np.ndarray) -> list[Any]:
@@ -49,6 +50,9 @@ def _text(answer: Any) -> str:
 
 
 def pictures(rows: np.ndarray, inputs: Unlabelled) -> dict[str, str]:
-    """Return id to an HTML fragment that shows the example: a picture, a text, or a player."""
+    """Return id to an HTML fragment that shows the example: a picture, a text, or a player.
+
+    Cleaned, so that the report is the same when it is written again from what RUN keeps.
+    """
     show = modality(inputs.modality).show
-    return {str(inputs.ids[int(row)]): show(inputs.items[int(row)]) for row in rows}
+    return {str(inputs.ids[int(row)]): str(cleaned(show(inputs.items[int(row)]))) for row in rows}

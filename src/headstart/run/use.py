@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.errors import DataError, RunError
 from headstart.records import Interval, RunRecord, Sealed
-from headstart.run.folder import RECORD, REPORT
+from headstart.run.folder import EXAMPLES, RECORD, REPORT
 
 if TYPE_CHECKING:
     from headstart.adapt import Adapted
@@ -118,9 +118,10 @@ class Run:
     def report(self) -> Path:
         """Write report.html again from the record; returns its path. Loads no torch."""
         from headstart.report.page import write_report
+        from headstart.report.safe import read_examples
 
         target = self.path / REPORT
-        write_report(self.record, target)
+        write_report(self.record, target, pictures=read_examples(self.path / EXAMPLES))
         return target
 
 

@@ -42,8 +42,8 @@ def collect(record: RunRecord) -> Facts | None:
 TEMPLATE = """
 <p>The test examples that surprised <b>{{ facts.result }}</b> most: wrong labels, broken files and
 cases it never learned gather here. Look at them before anything else.
-{% if not any %}Pictures, texts and sounds are not kept in the record: they are on the page that
-the run itself wrote.{% endif %}</p>
+{% if not any %}What shows them lies in examples.json of the RUN folder, which was not at
+hand.{% endif %}</p>
 <div class="gallery hard">{% for example, fragment, loss in rows %}
 <figure>{% if fragment %}{{ fragment }}{% endif %}<figcaption>
 {% if example.truth or example.answer %}<b>{{ example.truth }}</b>, read as
