@@ -149,6 +149,22 @@ def write_model(folder: Path, family: str, *, seed: int = 0, **settings: Any) ->
     return folder
 
 
+def write_headed(folder: Path, labels: tuple[str, ...], *, seed: int = 0) -> Path:
+    """Write a tiny random ViT with a head over `labels`; return `folder`."""
+    import torch
+    from transformers import ViTConfig, ViTForImageClassification
+
+    names = dict(enumerate(labels))
+    config = ViTConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
+        image_size=32, patch_size=16, id2label=names, label2id={v: k for k, v in names.items()},
+    )  # fmt: skip
+    torch.default_generator.manual_seed(seed)
+    ViTForImageClassification(config).save_pretrained(folder)
+    write_preprocessing(folder, "vit")
+    return folder
+
+
 def _stir(model: Any) -> None:
     """Make every parameter and statistic random: fresh zeros and ones would hide mistakes."""
     import torch

@@ -15,9 +15,10 @@ from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.method import Method
 from headstart.adapt.probe import Probe
+from headstart.adapt.unadapted import Unadapted
 from headstart.sources.backbone import Backbone
 from headstart.testing.method import MethodConformance
-from sources_for_tests import write_model
+from sources_for_tests import write_headed, write_model
 
 pytestmark = pytest.mark.usefixtures("one_core")
 
@@ -69,6 +70,18 @@ class TestSimple(OfTiny):
 
 class TestFromScratch(OfTiny):
     method = FromScratch(epochs=1, batch=8)
+
+
+class TestUnadapted(OfTiny):
+    method = Unadapted()
+    kinds = ("classification",)
+    learns = False
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def _tiny(cls, tmp_path_factory: pytest.TempPathFactory) -> None:
+        labels = ("square", "round", "Lying", "STANDING")
+        cls.folder = write_headed(tmp_path_factory.mktemp("headed") / "vit", labels)
 
 
 class MethodOfGlyphs(MethodConformance):

@@ -166,8 +166,11 @@ def test_a_graph_runs_from_end_to_end_and_stays_frozen(
     with pytest.raises(ModelError, match="cannot be trained"):
         run_quickly(photos, tmp_path / "no", model=str(path), method="finetune")
     # The last entry, which is the probe: hand-made features may be better for patches of colour.
-    monkeypatch.setattr("headstart.run.walk.best", lambda entries, data: entries[-1])
-    run = run_quickly(photos, tmp_path / "run", model=f"onnx:{path}")
+    for room in ("walk", "handing"):
+        monkeypatch.setattr(f"headstart.run.{room}.best", lambda entries, *rest: entries[-1])
+    run = run_quickly(
+        photos, tmp_path / "run", model=f"onnx:{path}", studies={"prefer": "best"}
+    )  # fmt: skip
     methods = {result.method for result in run.record.results}
     assert methods == {"majority", "simple", "probe"}
     notes = " ".join(run.record.notes)

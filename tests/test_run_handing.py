@@ -17,7 +17,7 @@ from headstart.run.choosing import Entry
 from headstart.run.finishing import rivals_of
 from headstart.run.handing import complexity, handed_over
 from runs_for_tests import run_quickly, write_photos
-from sources_for_tests import write_preprocessing
+from sources_for_tests import write_headed
 
 
 @dataclass(frozen=True)
@@ -119,20 +119,13 @@ def test_names_are_matched() -> None:
 
 def test_a_model_that_knows_the_classes_is_a_baseline_as_it_came(tmp_path: Path) -> None:
     import torch
-    from transformers import ViTConfig, ViTForImageClassification
+    from transformers import ViTForImageClassification
 
     from headstart import sources
     from headstart.adapt import Context
 
-    torch.default_generator.manual_seed(0)
-    names = {0: "Green", 1: "grass", 2: "blue", 3: "RED"}
-    config = ViTConfig(
-        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32,
-        image_size=32, patch_size=16, id2label=names, label2id={v: k for k, v in names.items()},
-    )  # fmt: skip
-    model = ViTForImageClassification(config)
-    model.save_pretrained(tmp_path / "vit")
-    write_preprocessing(tmp_path / "vit", "vit")
+    write_headed(tmp_path / "vit", ("Green", "grass", "blue", "RED"))
+    model = ViTForImageClassification.from_pretrained(tmp_path / "vit")
     run = run_quickly(
         write_photos(tmp_path / "photos", 8), tmp_path / "run", model=str(tmp_path / "vit"),
         method="probe",

@@ -62,10 +62,11 @@ class Unadapted:
         task = context.data.task
         if context.source is None:
             raise ValueError("Unadapted needs a backbone in the context.")
-        head = self._head(context.source, task.labels)
         watch = Stopwatch()
         with watch.time("extract"):
             features = context.source.features(context.data.inputs, progress=context.progress)
+        with watch.time("fit"):
+            head = self._head(context.source, task.labels)
         size = (context.source.backbone.card.parameters or 0) + head.weights.size + head.bias.size
         rows = np.arange(len(context.data))  # it trained on none of them
         if context.folds is not None and context.folds.apart is not None:
