@@ -69,7 +69,16 @@ def test_a_clear_lead_is_handed_over_with_its_reason(data: Dataset) -> None:
 
 def test_negative_transfer_hands_the_baseline_over(data: Dataset) -> None:
     simple = entry(data, "simple", 2, role="baseline")
-    assert chosen(data, [simple, entry(data, "probe", 25)])[0] == "simple"
+    name, because = chosen(data, [simple, entry(data, "probe", 25)])
+    assert name == "simple" and "no adapted pretrained model does better" in because
+    assert "Negative transfer: accuracy 0.583 against 0.967 for 'simple'" in because
+
+
+def test_a_network_from_scratch_must_be_clearly_better_too(data: Dataset) -> None:
+    rows = np.arange(20)
+    simple, probe = entry(data, "simple", 12, role="baseline"), entry(data, "probe", 1)
+    scratch = entry(data, "from scratch", 0, role="baseline", trains=True, rows=rows)
+    assert chosen(data, [simple, scratch, probe])[0] == "probe"
 
 
 def test_a_constant_answer_is_no_model_to_fall_back_on(data: Dataset) -> None:

@@ -54,6 +54,11 @@ def handed_over(
     if not len(leader.trained.rows):
         words = "there are too few examples to hold any out: nothing could be compared before"
         return HandOver(leader, f"{words} the test part was opened.")
+    adapted = [e for e in entries if e.role == "candidate"]
+    if complexity(leader) in (SIMPLE, AS_IT_CAME) and adapted:
+        rival = _against(best(adapted, data), [leader], data, rng)
+        words = "no adapted pretrained model does better on held-out examples."
+        return HandOver(leader, " ".join([words, *(c.words for c in rival)]), tuple(rival))
     if favoured and leader.method.name == favoured:
         words = "the advice favours it and held-out examples are not clearly against it"
         return HandOver(leader, f"{words}: {because}.", told)
