@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import doctest
+import io
 import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import records_for_tests as samples
 from evidence_for_tests import evidence
@@ -32,6 +34,7 @@ from headstart.report.sections import (
     residuals,
     seeds,
 )
+from headstart.report.terminal import summary
 
 KINDS = ("classification", "multi-label", "regression")
 
@@ -65,6 +68,16 @@ def test_a_record_of_before_has_none_of_it() -> None:
     for section in (abstention, calibration, checks, folds, groups, hardest, labels, paired, recall,
                     residuals, seeds):  # fmt: skip
         assert section.collect(old) is None, section
+
+
+def test_the_terminal_says_what_was_found(record: RunRecord) -> None:
+    out = io.StringIO()
+    Console(file=out, width=200).print(summary(record))
+    text = out.getvalue()
+    for part in ("Handed over: probe: m. It is clearly better", "Over folds: No clear difference: accuracy +33.8 points",
+                 "Over seeds: It varies.", "Labels: probe: m saves labels.",
+                 "Warning: Leak: row 7."):  # fmt: skip
+        assert part in text
 
 
 def test_facts_of_paired(record: RunRecord) -> None:
