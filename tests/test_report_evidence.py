@@ -74,7 +74,8 @@ def test_the_terminal_says_what_was_found(record: RunRecord) -> None:
     out = io.StringIO()
     Console(file=out, width=200).print(summary(record))
     text = out.getvalue()
-    for part in ("Handed over: probe: m. It is clearly better", "Over folds: No clear difference: accuracy +33.8 points",
+    for part in ("Handed over: probe: m. It is clearly better",
+                 "Over folds: No clear difference: accuracy +33.8 points",
                  "Over seeds: It varies.", "Labels: probe: m saves labels.",
                  "Warning: Leak: row 7."):  # fmt: skip
         assert part in text
