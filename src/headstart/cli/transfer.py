@@ -133,7 +133,7 @@ def evaluate(
     data: Annotated[str, typer.Argument(help="Labelled data, of any form that transfer takes.")],
     input: Column = None,
     target: Target = None,
-    group: Group = None,
+    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
     encoding: Encoding = "utf-8",
     root: Root = None,
     as_json: Json = False,
