@@ -6,7 +6,6 @@ batch, in which classes are evenly drawn, are compared at once.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,14 +22,13 @@ from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.finetune import rate_for
 from headstart.adapt.folds import folds_of
-from headstart.adapt.loop import Diverged, Loss, Phase, model_of, train
+from headstart.adapt.loop import Diverged, Loss, Phase, copied, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import embedded
 from headstart.adapt.pace import threads_of
 from headstart.adapt.parts import Parts
 from headstart.adapt.probe import Probe, temperature
 from headstart.adapt.watch import BATCH
-from headstart.compute.layout import lay_out
 from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, precision_for, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
@@ -180,8 +178,7 @@ class _Work:
     def tuned(self, rows: np.ndarray, purpose: str) -> _Tuned:
         """Return the backbone tuned on `rows`."""
         method, context = self._method, self._context
-        backbone = running(self._origin, copy.deepcopy(self._origin.module).float())
-        lay_out(backbone.module)
+        backbone = copied(self._origin)
         precision = precision_for(backbone.module)
         model = model_of(backbone, nn.Identity()).to(torch_device())
         size = min(method.batch, len(rows))
