@@ -74,7 +74,7 @@ def test_methods(models: Models, name: str, family: str, kind: str, tmp_path: Pa
     elif method.trains and name != "few-shot":
         check_counted(given, trained)
     turn = list(METHODS).index(name) + list(FAMILIES).index(family)
-    if name == "few-shot" or kind == KINDS[turn % 3]:
+    if turn % 3 == 0 and kind == ("classification" if name == "few-shot" else KINDS[turn // 3 % 3]):
         again = method.adapt(context(models.shared(family), kind))
         np.testing.assert_array_equal(again.outputs, trained.outputs)
     if name == "plain" and kind == "classification":
@@ -90,7 +90,8 @@ def test_few_shot_moves_as_many_parameters_as_it_says(models: Models, family: st
     sizes = {n: v.numel() for n, v in models.shared(family).module.named_parameters()}
     stages = [s for s in models.shared(family).stages if s.name in rates]
     assert trained.parameters["trained"] == sum(sizes[n] for s in stages for n in s.parameters)
-    assert ("stem" in rates) == (FAMILIES[family] != "text")
+    still = {stage.name for stage in models.shared(family).stages} - set(rates)
+    assert still == ({"stem"} if FAMILIES[family] == "text" else set())
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -121,4 +122,4 @@ def test_the_head_alone_never_runs_the_backbone_in_a_step(models: Models, family
         return len(calls), int(trained.details["steps"])
 
     (few, short), (many, long) = runs(2), runs(12)
-    assert long > 5 * short and few == many > 0
+    assert long > 4 * short and few == many > 0

@@ -279,3 +279,70 @@ def test_rows_without_labels_are_left_out_and_counted(
     assert isinstance(facts, dict)
     assert facts["unlabelled"] == 5 and sum(facts["counts"].values()) == 35
     assert any("5" in said and "no target" in said for said in facts["said"]), facts["said"]
+
+
+# --- settings of fine-tuning --------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("digits")
+    write_photos(folder, 60)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("depth=block.99", "no stage 'block.99'; there are stem, block.0, block.1"),
+        ("depth=40", "40 blocks shall move, but starter:glyphs has 3"),
+        ("augment=synonyms", "'synonyms' is for text, and the data is image; for image there are"),
+        ("rate=0", "FineTune.rate must be a number > 0"),
+    ],
+)
+def test_a_setting_that_cannot_be(fails: Fails, digits: Path, setting: str, said: str) -> None:
+    assert said in fails(
+        digits, "--model", "starter:glyphs", "--method", "finetune", "--set", f"finetune.{setting}"
+    )
+
+
+def run(
+    folder: Path, out: Path, setting: str, capsys: pytest.CaptureFixture[str]
+) -> tuple[int, str]:
+    """Fine-tune with a setting; return the exit code and what was said."""
+    words = ["headstart", "transfer", str(folder), "--model", "starter:glyphs", "--budget", "8s",
+             "--method", "finetune", "--set", f"finetune.{setting}", "--out", str(out)]  # fmt: skip
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", words)
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+    return code, capsys.readouterr().err
+
+
+def test_lora_where_no_layer_is(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("peft")
+    code, said = run(digits, tmp_path / "RUN", 'techniques=["lora:where=nothing"]', capsys)
+    assert code == 2 and "finds no layer for where='nothing'" in said.splitlines()[-1]
+    assert "layer.0.convolution1" in said.splitlines()[-1]
+
+
+def test_a_rate_that_diverges_keeps_the_best_before(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run(digits, tmp_path / "RUN", "rate=1e9", capsys)
+    assert code == 0 and "diverged at step" in said and "the best state before is kept" in said
+    record = json.loads((tmp_path / "RUN" / "record.json").read_text())
+    assert record["status"] == "done"
+
+
+def test_a_batch_larger_than_the_data_is_cut(
+    digits: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, said = run(digits, tmp_path / "RUN", "batch=100000", capsys)
+    assert code == 0 and "there are no more to train on" in said

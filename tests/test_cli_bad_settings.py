@@ -149,9 +149,7 @@ def test_a_rate_that_diverges_is_stopped_said_and_the_best_before_it_kept(
 ) -> None:  # fmt: skip
     where, model = data["text"]
     rates = ("--set", "finetune.rate=1e30", "--set", "finetune.head_rate=1e30")
-    record, seen = transfer(
-        monkeypatch, capsys, tmp_path / "RUN", where, "--model", model, *rates
-    )
+    record, seen = transfer(monkeypatch, capsys, tmp_path / "RUN", where, "--model", model, *rates)
     assert "diverged at step" in seen and "the best state before is kept" in seen
     results = record["results"]
     assert isinstance(results, list)
@@ -160,18 +158,3 @@ def test_a_rate_that_diverges_is_stopped_said_and_the_best_before_it_kept(
     assert "diverged" in tuned["details"]["ended"] and tuned["details"]["best_step"] == 0
     accuracy = [one["metrics"]["accuracy"]["value"] for one in (tuned, probe)]
     assert accuracy[0] >= accuracy[1] - 0.2  # the head that it began with, not noise
-
-
-def test_a_batch_larger_than_the_data_is_said(
-    data: dict[str, tuple[Path, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    where, model = data["text"]
-    more = ("--set", "finetune.batch=1000", "--set", "finetune.epochs=1")
-    record, seen = transfer(monkeypatch, capsys, tmp_path / "RUN", where, "--model", model, *more)
-    results = record["results"]
-    assert isinstance(results, list)
-    tuned = next(one for one in results if one["name"].startswith("finetune"))
-    size = tuned["details"]["batch"]
-    assert size < 60 and tuned["details"]["ended"] in ("all steps", "no validation error left")
-    assert f"Batches have {size} examples: there are no more to train on" in seen

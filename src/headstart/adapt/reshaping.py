@@ -28,6 +28,7 @@ class Together:
     def of(cls, techniques: Sequence[Technique], module: nn.Module, setting: Setting) -> Together:
         """Let every technique that reshapes change `module`, in place."""
         changes = [t.reshape(module, setting) for t in techniques if isinstance(t, Reshapes)]
+        module.eval()  # modules are born in training mode: a new one would draw before step 1
         return cls(tuple(techniques), tuple(changes))
 
     @property
