@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import headstart.sources as sources
 from headstart.adapt import Context, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
+from headstart.adapt.probe import Probe
 from headstart.data.dataset import Dataset, Unlabelled
 from headstart.data.task import Task
 from headstart.sources.backbone import Backbone
@@ -165,3 +170,12 @@ def holds(given: Context, trained: Trained, folder: Path) -> None:
         span = np.abs(found - found.mean(axis=0)).max() + 1e-6
         np.testing.assert_allclose(found, trained.outputs, atol=0.1 * span)  # bf16 at most
         assert set(trained.rows) == set(given.validation)
+
+
+@contextmanager
+def few_strengths() -> Iterator[None]:
+    """Let fine-tuning start from a head of 3 strengths, not 33: half of a tiny training's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = partial(Probe, strengths=(1.0, 0.1, 0.01))
+        patch.setattr("headstart.adapt.finetune.Probe", quick)
+        yield
