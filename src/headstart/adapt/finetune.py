@@ -255,13 +255,16 @@ class FineTune:
         return head
 
 
+FUNCTIONAL = ("dropout", "dropout_p", "dropout_prob", "layerdrop")
+
+
 def without_dropout(module: nn.Module) -> None:
     """Switch dropout off: its layers, and the shares that a forward hands to functional dropout."""
     for part in module.modules():
-        if isinstance(part, nn.Dropout):
+        if isinstance(part, nn.modules.dropout._DropoutNd):
             part.p = 0.0
         for name, value in vars(part).items():
-            if isinstance(value, float) and name.endswith(("dropout", "dropout_p", "dropout_prob")):
+            if isinstance(value, float) and name.endswith(FUNCTIONAL):
                 setattr(part, name, 0.0)
 
 
