@@ -81,17 +81,22 @@ class FewShot:
             return "a class has a single example, which has no pair"
         return None
 
+    def check(self, context: Context) -> None:
+        """Raise UsageError for other tasks than classification, ModelError as `need_trainable`."""
+        assert context.source is not None
+        if context.data.task.name != "classification":
+            raise UsageError(
+                "The method few-shot is for classification, the task is "
+                f"{context.data.task.name}; use --method probe or finetune."
+            )
+        need_trainable(context.source.backbone)
+
     def adapt(self, context: Context) -> Trained:
         """Return the tuned model. Raises UsageError for other tasks than classification."""
         if context.source is None:
             raise ValueError("FewShot needs a backbone in the context.")
+        self.check(context)
         data = context.data
-        if data.task.name != "classification":
-            raise UsageError(
-                f"The method few-shot is for classification, the task is {data.task.name}; use "
-                "--method probe or finetune."
-            )
-        need_trainable(context.source.backbone)
         start = time.perf_counter()
         rows = np.arange(len(data))
         plan = self._plan(context)

@@ -28,7 +28,7 @@ from headstart.adapt.parts import Part
 from headstart.adapt.probe import Probe
 from headstart.adapt.rates import Shape
 from headstart.adapt.reshaping import Together
-from headstart.adapt.settings import check_settings, check_suits
+from headstart.adapt.settings import check_augment, check_settings, check_suits
 from headstart.adapt.targets import ScaledLinear, Targets
 from headstart.adapt.technique import Reshapes, Setting, Technique
 from headstart.adapt.techniques import techniques
@@ -105,14 +105,26 @@ class FineTune:
             raise ValueError("FineTune needs a backbone in the context.")
         return fit(self.training(context, context.source), context)
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Raise UsageError for settings that `backbone` cannot have, before anything is made."""
-        moving_stages(backbone, self._depth(backbone))
-        check_suits(techniques(self.techniques), backbone)
-        if self.augment:
-            from headstart.data.augment import parse
+    def check(self, context: Context) -> None:
+        """Raise what `adapt` would for settings that this model or this modality cannot take."""
+        assert context.source is not None
+        backbone, chosen = context.source.backbone, techniques(self.techniques)
+        need_trainable(backbone)
+        if any(isinstance(technique, Reshapes) for technique in chosen):
+            backbone = copied(backbone)
+        backbone, made = self._reshaped(backbone, context, chosen)
+        self._test(backbone, context, made)
+        check_augment(self.augment, context.data.inputs.modality)
 
-            parse(self.augment, backbone.card.modality)
+    def _reshaped(
+        self, backbone: Backbone, context: Context, chosen: Sequence[Technique]
+    ) -> tuple[Backbone, Together]:
+        check_suits(chosen, backbone)
+        made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
+        backbone = made.fitting(backbone)
+        phases = self.phases(backbone, context, 10, made.instead, made.parts)
+        made.check(phases, backbone.module)
+        return backbone, made
 
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""
@@ -122,11 +134,8 @@ class FineTune:
         if not self.keep_dropout:
             without_dropout(backbone.module)
         chosen = techniques(self.techniques)
-        check_suits(chosen, backbone)
-        made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
-        backbone = made.fitting(backbone)
+        backbone, made = self._reshaped(backbone, context, chosen)
         plan = partial(self.phases, backbone, context, instead=made.instead, parts=made.parts)
-        made.check(plan(10), backbone.module)
         features = source.features(context.data.inputs, progress=context.progress)
         batch = min(self.batch, max(2, len(rows)))
         if batch < self.batch:
