@@ -27,6 +27,7 @@ from headstart.evaluate.verdict import (
 from headstart.records import Answer, Comparison, TaskFacts
 
 SURENESS = ((0.001, "very strong evidence"), (0.01, "strong evidence"), (ALPHA, "evidence"))
+WORTH = {"hurts": 0, "no clear difference": 1, "helps": 2}
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -167,15 +168,26 @@ def _cost(found: Comparison) -> str:
     return f"; it took {ours:.3g} s against {theirs:.3g} s"
 
 
-def weakest(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """Return the comparison that says least for its candidate: lost, else even, else the closest.
+def dissent(answer: Answer, against: str, comparisons: Sequence[Comparison]) -> str:
+    """Name the comparisons that say less for their candidate than the verdict does; "" for none.
 
-    A candidate is better than all where it is better in that one, without further correction: such
-    a claim is false only where each of its parts is (an intersection-union test; Berger,
-    Technometrics 24, 1982).
+    answer, against: the verdict's, and the baseline it is about, which validation data chose. Where
+    the correction for several comparisons leaves nothing of it, that is said too.
     """
-    rank = {"hurts": 0, "no clear difference": 1, "helps": 2}
-    return min(comparisons, key=lambda c: (rank[c.answer], c.difference.value), default=None)
+    told, faded = [], ""
+    for one in (c for c in comparisons if WORTH[c.answer] < WORTH[answer]):
+        if one.against == against:
+            many = sum(c.p is not None for c in comparisons)
+            faded = f"Corrected for {many} comparisons, that is no longer clear."
+            continue
+        how = "clearly worse than" if one.answer == "hurts" else "not clearly better than"
+        size, of = one.difference, metric(one.metric)
+        text = f"{how} {one.against!r} ({signed(of, size.value, unit=True)}"
+        if size.low is not None and size.high is not None:
+            text += f", {signed(of, size.low)} to {signed(of, size.high)}"
+        told.append(f"{text})")
+    others = f"But {comparisons[0].candidate!r} is {', and '.join(told)}." if told else ""
+    return " ".join(part for part in (faded, others) if part)
 
 
 def hand_over(comparisons: Sequence[Comparison], order: Sequence[str]) -> tuple[str, str]:

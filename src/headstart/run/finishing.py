@@ -25,8 +25,6 @@ from headstart.run.job import Job
 from headstart.run.reseeding import Reseeded, reseed, spread_of
 from headstart.run.showing import hardest, pictures, readable
 
-WITHOUT = ("majority", "simple", "from scratch")  # what owes nothing to pretraining
-
 
 @dataclass(slots=True, eq=False)
 class Asked:
@@ -58,7 +56,6 @@ def finish(job: Job) -> RunRecord:
         baseline=baseline.name, rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
         baselines=[e.name for e in rivals], ids=[str(i) for i in test.inputs.ids],
         seconds={e.name: sum(e.trained.seconds.values()) for e in job.entries},
-        without=[e.name for e in rivals if e.method.name in WITHOUT],
     )  # fmt: skip
     job.notes.extend(judgement.notes)
     record = _record(job, hand, judgement, asked, rivals)
