@@ -1,4 +1,4 @@
-"""One candidate against every baseline: how much, how sure, at what cost, and what to hand over.
+"""One candidate against every baseline: how much, how sure, at what cost.
 
 All pairs share the test examples and the resamples. Accuracy is tested by exact McNemar, which
 assumes nothing but that examples are independent; other metrics, and grouped examples, by a Student
@@ -188,35 +188,3 @@ def dissent(answer: Answer, against: str, comparisons: Sequence[Comparison]) -> 
         told.append(f"{text})")
     others = f"But {comparisons[0].candidate!r} is {', and '.join(told)}." if told else ""
     return " ".join(part for part in (faded, others) if part)
-
-
-def hand_over(comparisons: Sequence[Comparison], order: Sequence[str]) -> tuple[str, str]:
-    """Return (name, reason): the candidate of `comparisons`, or the simpler one that is as good.
-
-    comparisons: of one candidate with every baseline. Make them on examples that nobody trained on
-    and that are not the test part: what the test part chooses it can no longer judge. order: names,
-    the simpler first. Where the candidate loses clearly, the baseline it loses most to is handed
-    over; where no difference to simpler ones is clear, the simplest of them.
-    """
-    if not comparisons:
-        return order[0], "there is nothing to hold it against"
-    candidate = comparisons[0].candidate
-    lost = [c for c in comparisons if c.answer == "hurts"]
-    if lost:
-        worst = min(lost, key=lambda c: c.difference.value)
-        return worst.against, f"{candidate!r} is clearly worse. {worst.words}"
-    place = {name: at for at, name in enumerate(order)}
-    last = place.get(candidate, len(order))
-    even = [
-        c
-        for c in comparisons
-        if c.answer == "no clear difference" and place.get(c.against, len(order)) < last
-    ]
-    if even:
-        simplest = min(even, key=lambda c: place[c.against])
-        return (
-            simplest.against,
-            f"{candidate!r} is not clearly better than it, and it is simpler. {simplest.words}",
-        )
-    least = min(comparisons, key=lambda c: c.difference.value)
-    return candidate, f"it is clearly better than every simpler result. {least.words}"
