@@ -24,6 +24,7 @@ from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
 from headstart.run.reseeding import Reseeded, reseed, spread_of
 from headstart.run.showing import hardest, pictures, readable
+from headstart.run.studies import Studies
 
 
 @dataclass(slots=True, eq=False)
@@ -77,21 +78,31 @@ def rivals_of(
 def _asked(
     job: Job, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
 ) -> Asked:
-    inputs, recipe = job.opened.splits.test.inputs, job.recipe
-    asked = Asked({}, {})
+    inputs, asked = job.opened.splits.test.inputs, Asked({}, {})
     for entry in job.entries:
         watch = Stopwatch()
         with watch.time("predict"):
             asked.scores[entry.name] = entry.trained.adapted.scores(inputs, progress=job.progress)
         asked.predicting[entry.name] = round(watch.seconds["predict"], 4)
-    trained = [e for e in job.entries if e.method.trains and e is not candidate]
-    if recipe.seeds > 1:
-        asked.seeds = reseed(job, [candidate, *trained], asked.scores)
-    if recipe.cv:
-        asked.folds = cross_validate(job, candidate, rivals, candidates)
-    if recipe.label_curve:
-        asked.drawn = draw_labels(job, [candidate, *_without(rivals)], asked.scores)
+    _study(job, asked, candidate, rivals, candidates)
     return asked
+
+
+def _study(
+    job: Job, asked: Asked, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
+) -> None:
+    """Make what is asked for beyond the verdict; the budget's rest goes to all that is to come."""
+    recipe, studies = job.recipe, Studies(job, asked.predicting)
+    if recipe.seeds > 1:
+        trained = [e for e in job.entries if e.method.trains and e is not candidate]
+        mine = studies.purse.part(1 + bool(recipe.cv) + recipe.label_curve)
+        asked.seeds = reseed(studies, mine, [candidate, *trained], asked.scores)
+    if recipe.cv:
+        mine = studies.purse.part(1 + recipe.label_curve)
+        asked.folds = cross_validate(studies, mine, candidate, rivals, candidates)
+    if recipe.label_curve:
+        entries = [candidate, *_without(rivals)]
+        asked.drawn = draw_labels(studies, studies.purse, entries, asked.scores)
 
 
 def _without(rivals: Sequence[Entry]) -> list[Entry]:

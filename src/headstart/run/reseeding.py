@@ -13,8 +13,7 @@ from headstart.evaluate.metrics import metric
 from headstart.evaluate.verdict import number, signed
 from headstart.records import Interval, SeedSpread, TaskFacts
 from headstart.run.choosing import Entry
-from headstart.run.job import Job
-from headstart.run.studies import refit, took
+from headstart.run.studies import Again, Purse, Studies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,31 +25,31 @@ class Reseeded:
     scores: list[np.ndarray]
 
 
-def reseed(job: Job, entries: Sequence[Entry], scores: dict[str, np.ndarray]) -> list[Reseeded]:
-    """Make each of `entries` again with further seeds, while the budget has time for it."""
-    inputs = job.opened.splits.test.inputs
-    made = []
-    with job.progress("seeds", len(entries) * (job.recipe.seeds - 1)) as advance:
+def reseed(
+    studies: Studies, purse: Purse, entries: Sequence[Entry], scores: dict[str, np.ndarray]
+) -> list[Reseeded]:
+    """Make each of `entries` again with further seeds, while `purse` has time for it."""
+    job, made = studies.job, list[Reseeded]()
+    asked, seeds = job.opened.splits.test.inputs, job.recipe.seeds
+    with job.progress("seeds", len(entries) * (seeds - 1)) as advance:
         for place, entry in enumerate(entries):
             one = Reseeded(entry.name, [job.recipe.seed], [scores[entry.name]])
-            share = job.budget.left / (len(entries) - place)
-            spent = job.budget.spent
-            for more in range(1, job.recipe.seeds):
-                if entry.method.trains and job.budget.spent - spent + took(entry) > share:
+            mine = purse.part(len(entries) - place)
+            for more in range(1, seeds):
+                seed = job.recipe.seed + more
+                unit = Again("seeds", entry, None, asked, seed)
+                found = studies.series([unit], mine, advance)
+                if found is None:
                     job.say(
-                        f"{entry.name!r} was trained with {more} of {job.recipe.seeds} seeds: the "
-                        "budget has no time for more. Raise --budget."
+                        f"{entry.name!r} was trained with {more} of {seeds} seeds: the budget has "
+                        "no time for more. Raise --budget."
                     )
                     break
-                seed = job.recipe.seed + more
-                try:
-                    trained = refit(job, entry, job.data, seed=seed, own=True)
-                except HeadstartError as error:
-                    job.say(f"{entry.name!r} with seed {seed}: {error}")
+                if isinstance(found[0], HeadstartError):
+                    job.say(f"{entry.name!r} with seed {seed}: {found[0]}")
                     break
                 one.seeds.append(seed)
-                one.scores.append(trained.adapted.scores(inputs))
-                advance(1)
+                one.scores.append(found[0])
             if len(one.seeds) > 1:
                 made.append(one)
     return made
