@@ -199,6 +199,8 @@ def test_a_model_that_knows_the_classes_is_a_baseline_as_it_came(tmp_path: Path)
     found = next(r for r in run.record.results if r.method == "unadapted")
     assert found.role == "baseline" and found.parameters["trained"] == 0
     assert found.name in [c.against for c in run.record.comparisons]
+    page = (run.path / "report.html").read_text()
+    assert page.count("data:image/") >= 3  # the hardest test examples, as they look
     # Independently: the whole model's logits of the three classes that it shares with the data.
     backbone = sources.load(str(tmp_path / "vit"))
     from PIL import Image
