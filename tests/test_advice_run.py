@@ -19,13 +19,14 @@ from headstart.compute.footprint import Power, size_of
 from headstart.compute.progress import silent
 from headstart.data.load import open_dataset
 from headstart.errors import TooFewExamples, UsageError
+from headstart.evaluate.intervals import wilson
 from headstart.recipe import DataRecipe, Recipe
 from headstart.records import Cost, RunRecord
 from headstart.run import Run
 from headstart.run.advising import Guide, advise, shortlist
 from headstart.run.auto import unset
 from headstart.run.choosing import Entry, best
-from headstart.run.domains import domain_accuracy, wilson_low
+from headstart.run.domains import domain_accuracy
 from headstart.run.scene import Scene, each_right, lead, look
 from headstart.sources import load
 from runs_for_tests import reviews, run_quickly, write_photos
@@ -183,7 +184,7 @@ def test_the_target_domain_is_read_without_labels(bert: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("right", "count"), [(73, 100), (20, 40), (39, 40)])
 def test_wilsons_interval_is_scipys(right: int, count: int) -> None:
     theirs = binomtest(right, count).proportion_ci(method="wilson").low
-    assert wilson_low(right / count, count) == pytest.approx(theirs, abs=1e-5)
+    assert wilson(right / count, count, 1.96)[0] == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_forecast_tells_one_epoch_from_many_and_changes_nothing(bert: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,10 +72,7 @@ class Guide:
         probe = next(
             (e.trained for e in entries if e.method.name == "probe" and e.model == model), None
         )
-        self.scene = Scene(
-            self.scene.data, self.scene.own, self.scene.test, self.scene.backbones, seconds,
-            self.scene.seed, self.scene.progress, self.scene.say,
-        )  # fmt: skip
+        self.scene = replace(self.scene, seconds=seconds)
         self.more = self.more | {"mistakes": self._mistakes(entries)}
         found = self._walked(source, lead(probe, simple, self.scene.data))
         self.advice = self._with_estimates(found.model_copy(update={"decided": True}))

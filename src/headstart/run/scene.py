@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from headstart.adapt import BASELINES, Context, Probe, Trained, carve, plan
+from headstart.adapt import BASELINES, Context, Probe, Trained, plan, validation_rows
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import Forecast, forecast
+from headstart.adapt.gradient import TIME_SHARE
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
@@ -28,9 +29,7 @@ WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
 LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
-TIME_SHARE = 0.85  # of that for steps
 PART = FineTune(depth=0.34)  # as the leaf "partial" has it
-VALIDATION = 0.2  # of the training examples, where the data has no validation part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +56,9 @@ class Scene:
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
         """Return what methods are given: all the data, or `data` with folds of its own."""
         data, own = (self.data, self.own) if data is None else (data, None)
-        rng = rng_for(self.seed, "validation")
         return Context(
             data=data, folds=plan(data, own, rng=rng_for(self.seed, "folds")),
-            validation=carve(data, VALIDATION, rng=rng) if own is None else own,
+            validation=validation_rows(data, own, self.seed),
             seed=self.seed, seconds=self.training_seconds, source=source,
             progress=self.progress, say=self.say,
         )  # fmt: skip
