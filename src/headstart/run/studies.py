@@ -13,7 +13,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from headstart.adapt import Context, Trained, carve, plan
+from headstart.adapt import Context, Trained, plan, validation_rows
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget
 from headstart.compute.randomness import rng_for
@@ -22,7 +22,6 @@ from headstart.errors import HeadstartError
 from headstart.run.choosing import Entry
 from headstart.run.job import Job
 from headstart.run.kept import keep_scores, kept_scores
-from headstart.run.scene import VALIDATION
 
 LEAST = 1.0  # seconds that a training gets
 ENDING = 0.05  # of the budget is left for the judge and the report
@@ -155,12 +154,11 @@ def refit(job: Job, entry: Entry, data: Dataset, *, seed: int, own: bool = False
     person's own validation part stays validation. Raises what the method raises.
     """
     held = job.own_validation if own else None
-    rng = rng_for(job.recipe.seed, "validation")
     return entry.method.adapt(
         Context(
             data=data,
             folds=plan(data, held, rng=rng_for(job.recipe.seed, "folds")),
-            validation=carve(data, VALIDATION, rng=rng) if held is None else held,
+            validation=validation_rows(data, held, job.recipe.seed),
             seed=seed,
             # A trained one gets the time that it had in the run, by its share of the data.
             seconds=max(LEAST, took(entry) * len(data) / len(job.data)),
