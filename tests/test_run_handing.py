@@ -152,6 +152,12 @@ def test_what_another_one_beats_clearly_is_not_handed_over(data: Dataset) -> Non
         entry(data, "finetune", 0, trains=True, rows=rows),
     )
     assert chosen(data, [simple, probe, tuned])[0] == "probe"
+    # And where it leaves the probe behind too, the simple model is named, and why it is no choice.
+    probe = entry(data, "probe", 3, first=9)
+    name, because = chosen(data, [simple, probe, tuned])
+    assert name == "finetune" and "No clear difference: accuracy 1.000 against 0.750" in because
+    assert "'simple' is simpler, and yet no choice: 'probe' is clearly better than it" in because
+    assert "(+28.3 points on held-out examples)" in because
 
 
 def test_what_the_advice_favours_stays(data: Dataset) -> None:

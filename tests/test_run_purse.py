@@ -218,3 +218,26 @@ def test_a_purse_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
     clock.now = 99
     assert purse.left == purse.part(1).left == 0
     assert Studies(SimpleNamespace(budget=Budget(100.0, 0.0)), {}).purse.until == 95  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("needs", "first"),
+    [
+        ([10, 10, 10], 40),  # an equal part
+        ([70, 40, 5], 70),  # what it needs, since the others have enough beside it
+        ([90, 40, 5], 115),  # 40 would not fit beside it
+        ([42, 94, 136], 120),  # the others have no chance
+        ([42, 10, 136], 60),  # two of three have one
+        ([0, 0], 60),  # nothing is needed for what is kept
+        ([200, 10], 120),  # it has none, and will say so
+        ([130], 120),
+    ],
+)
+def test_a_study_leaves_the_others_what_they_need(
+    needs: list[float], first: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(1.0, 0.0)
+    monkeypatch.setattr(budgets, "time", clock)
+    job: Any = SimpleNamespace(budget=Budget(200.0, 0.0))
+    clock.now = 70.0  # 120 are left until the end is to come
+    assert Studies(job, {}).shares(needs).left == pytest.approx(first)

@@ -25,14 +25,9 @@ def cross_validate(
     candidates: Sequence[Entry],
 ) -> list[CrossValidation]:  # fmt: skip
     """Return a comparison a baseline. What `purse` has no time for is left out, and said."""
-    job = studies.job
-    try:
-        rng = rng_for(job.recipe.seed, "cross-validation")
-        folds = plan_folds(
-            job.data.targets, job.recipe.cv, job.recipe.cv_repeats, groups=job.data.groups, rng=rng
-        )
-    except HeadstartError as error:
-        job.say(f"Left out: {error}")
+    job, folds = studies.job, _folds(studies.job)
+    if isinstance(folds, HeadstartError):
+        job.say(f"Left out: {folds}")
         return []
     entries = _affordable(studies, purse, folds[0], candidate, baselines, candidates)
     if len(entries) < 2:
@@ -45,6 +40,26 @@ def cross_validate(
             pair = {name: scores[name][:shared] for name in (first, other.name)}
             made += _compared(job, pair, first, other.name)
     return made
+
+
+def least(studies: Studies, candidate: Entry, candidates: Sequence[Entry]) -> float:
+    """Return the seconds that there must be to go through all folds once: of the candidate, or of
+    one that is solved in its place."""
+    folds = _folds(studies.job)
+    if isinstance(folds, HeadstartError):
+        return 0.0
+    able = [candidate, *(e for e in candidates if not e.method.trains)]
+    return MARGIN * min(studies.cost(_units(studies.job, e, folds[0])) for e in able)
+
+
+def _folds(job: Job) -> np.ndarray | HeadstartError:
+    """Return the fold of each example (repeats, n), or why there are none."""
+    rng = rng_for(job.recipe.seed, "cross-validation")
+    k, repeats, data = job.recipe.cv, job.recipe.cv_repeats, job.data
+    try:
+        return plan_folds(data.targets, k, repeats, groups=data.groups, rng=rng)
+    except HeadstartError as error:
+        return error
 
 
 def _affordable(

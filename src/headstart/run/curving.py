@@ -39,25 +39,16 @@ def draw_labels(
     studies: Studies, purse: Purse, entries: Sequence[Entry], scores: dict[str, np.ndarray]
 ) -> list[Drawn]:
     """Make each of `entries` with fewer labels; the run's own result is the last point."""
-    job, data = studies.job, studies.job.data
-    classes = data.task.outputs if data.task.name != "regression" else 1
-    least = max(10, 2 * classes, len(data) // 32)
-    try:
-        counts = geometric_counts(least, len(data), POINTS)
-    except HeadstartError:
-        counts = []
-    if len(counts) < FEWEST or len(data) < 4 * least:
+    job = studies.job
+    counts = _counts(job)
+    if not counts:
+        least = _smallest(job)
         job.say(
-            f"No label curve: {len(data)} labels are too few for a grid that begins at {least}; "
-            f"it needs {4 * least}."
+            f"No label curve: {len(job.data)} labels are too few for a grid that begins at {least};"
+            f" it needs {4 * least}."
         )
         return []
-    rng = rng_for(job.recipe.seed, "label curve")
-    rows = subsets(data.targets, counts[:-1], DRAWS, rng=rng)
-    grids = [
-        [[_unit(job, entry, draw, chosen) for chosen in of] for draw, of in enumerate(rows)]
-        for entry in entries
-    ]
+    grids = [_grid(job, entry, counts) for entry in entries]
     found = []
     with job.progress("label curve", len(entries) * DRAWS * (len(counts) - 1)) as advance:
         for place, entry in enumerate(entries):
@@ -68,6 +59,35 @@ def draw_labels(
             if points and all(points):
                 found.append(Drawn(entry.name, counts, [*points, [scores[entry.name]]]))
     return found
+
+
+def least(studies: Studies, entry: Entry) -> float:
+    """Return the seconds that there must be for the curve of `entry`."""
+    counts = _counts(studies.job)
+    return _fewest(studies, _grid(studies.job, entry, counts)) if counts else 0.0
+
+
+def _smallest(job: Job) -> int:
+    """Return how many labels a curve begins with."""
+    classes = job.data.task.outputs if job.data.task.name != "regression" else 1
+    return max(10, 2 * classes, len(job.data) // 32)
+
+
+def _counts(job: Job) -> list[int]:
+    """Return the counts of labels, the run's own last; [] where there are too few for a curve."""
+    n, first = len(job.data), _smallest(job)
+    try:
+        counts = geometric_counts(first, n, POINTS)
+    except HeadstartError:
+        return []
+    return list(counts) if len(counts) >= FEWEST and n >= 4 * first else []
+
+
+def _grid(job: Job, entry: Entry, counts: Sequence[int]) -> list[list[Again]]:
+    """Return what is to be made: a list a draw, of every count but the last."""
+    rng = rng_for(job.recipe.seed, "label curve")
+    rows = subsets(job.data.targets, counts[:-1], DRAWS, rng=rng)
+    return [[_unit(job, entry, draw, chosen) for chosen in of] for draw, of in enumerate(rows)]
 
 
 def _fewest(studies: Studies, grid: Sequence[Sequence[Again]]) -> float:

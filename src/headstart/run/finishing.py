@@ -16,15 +16,15 @@ from headstart.evaluate import Judgement, check_leak, check_unseen, judge
 from headstart.records import Check, CrossValidation, Result, RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
+from headstart.run import crossing, curving, reseeding
 from headstart.run.choosing import Entry, best
-from headstart.run.crossing import cross_validate
-from headstart.run.curving import Drawn, curves_of, draw_labels
+from headstart.run.curving import Drawn, curves_of
 from headstart.run.folder import EXAMPLES, REPORT, RunFolder
 from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
-from headstart.run.reseeding import Reseeded, reseed, spread_of
+from headstart.run.reseeding import Reseeded, spread_of
 from headstart.run.showing import hardest, pictures, readable
-from headstart.run.studies import Studies
+from headstart.run.studies import Purse, Studies
 
 
 @dataclass(slots=True, eq=False)
@@ -91,18 +91,28 @@ def _asked(
 def _study(
     job: Job, asked: Asked, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
 ) -> None:
-    """Make what is asked for beyond the verdict; the budget's rest goes to all that is to come."""
+    """Make what is asked for beyond the verdict, in what is left of the budget."""
     recipe, studies = job.recipe, Studies(job, asked.predicting)
-    if recipe.seeds > 1:
-        trained = [e for e in job.entries if e.method.trains and e is not candidate]
-        mine = studies.purse.part(1 + bool(recipe.cv) + recipe.label_curve)
-        asked.seeds = reseed(studies, mine, [candidate, *trained], asked.scores)
-    if recipe.cv:
-        mine = studies.purse.part(1 + recipe.label_curve)
-        asked.folds = cross_validate(studies, mine, candidate, rivals, candidates)
-    if recipe.label_curve:
-        entries = [candidate, *_without(rivals)]
-        asked.drawn = draw_labels(studies, studies.purse, entries, asked.scores)
+    trained = [e for e in job.entries if e.method.trains and e is not candidate]
+    without = [candidate, *_without(rivals)]
+
+    def seeds(mine: Purse) -> None:
+        asked.seeds = reseeding.reseed(studies, mine, [candidate, *trained], asked.scores)
+
+    def folds(mine: Purse) -> None:
+        asked.folds = crossing.cross_validate(studies, mine, candidate, rivals, candidates)
+
+    def curves(mine: Purse) -> None:
+        asked.drawn = curving.draw_labels(studies, mine, without, asked.scores)
+
+    steps = [
+        (recipe.seeds > 1, lambda: reseeding.least(studies, candidate), seeds),
+        (recipe.cv > 0, lambda: crossing.least(studies, candidate, candidates), folds),
+        (recipe.label_curve, lambda: curving.least(studies, candidate), curves),
+    ]
+    steps = [step for step in steps if step[0]]
+    for at, (_, _, make) in enumerate(steps):
+        make(studies.shares([need() for _, need, _ in steps[at:]]))
 
 
 def _without(rivals: Sequence[Entry]) -> list[Entry]:

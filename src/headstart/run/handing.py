@@ -11,7 +11,7 @@ would throw real gains away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,12 +94,11 @@ def handed_over(
         words = "it is the best on held-out examples, and --prefer best asks for that"
         return HandOver(leader, f"{words}.", told)
     models = [e for e in entries if complexity(e) > CONSTANT and e is not leader]
-    even = [
-        e for e in models if e.name in found and found[e.name].even
-        and not _beaten(e, [o for o in models if o is not e], data, rng)
-    ]  # fmt: skip
+    near = [e for e in models if e.name in found and found[e.name].even]
+    beaten = {e.name: _beaten(e, [o for o in models if o is not e], data, rng) for e in near}
+    even = [e for e in near if beaten[e.name] is None]
     if not even:
-        return HandOver(leader, _best_words(list(found.values())), told)
+        return HandOver(leader, _best_words(list(found.values()), beaten), told)
     least = min(map(complexity, even))
     chosen = best([e for e in even if complexity(e) == least], data)
     return HandOver(chosen, _simpler_words(leader, found[chosen.name]), told)
@@ -117,7 +116,7 @@ def _simpler_words(leader: Entry, held: Held) -> str:
     return words + _price(found)
 
 
-def _best_words(held: Sequence[Held]) -> str:
+def _best_words(held: Sequence[Held], beaten: Mapping[str, Comparison | None]) -> str:
     if not held:
         return "it is the best on held-out examples, and nothing simpler is left to compare."
     found = [h.comparison for h in held if not h.adapted] or [h.comparison for h in held]
@@ -129,6 +128,7 @@ def _best_words(held: Sequence[Held]) -> str:
     words = ["it is the best on held-out examples."]
     if any(not h.adapted for h in held):
         words.append(closest.words)
+    words += [_beaten_words(one) for one in beaten.values() if one is not None]
     if ahead:
         near = min(ahead, key=lambda h: h.comparison.difference.value)
         words.append(
@@ -136,6 +136,14 @@ def _best_words(held: Sequence[Held]) -> str:
             f"than one standard error, which is what decides between the two: {near.words}."
         )
     return " ".join(words)
+
+
+def _beaten_words(one: Comparison) -> str:
+    size = signed(metric(one.metric), -one.difference.value, unit=True)
+    return (
+        f"{one.candidate!r} is simpler, and yet no choice: {one.against!r} is clearly better than "
+        f"it ({size} on held-out examples)."
+    )
 
 
 def _price(found: Comparison) -> str:
@@ -147,9 +155,15 @@ def _price(found: Comparison) -> str:
     return f" At most about {most} may be lost so; --prefer best hands {found.candidate!r} over."
 
 
-def _beaten(entry: Entry, others: Sequence[Entry], data: Dataset, rng: np.random.Generator) -> bool:
-    found = _against(entry, others, data, rng)
-    return any(held.comparison.answer == "hurts" for held in found.values())
+def _beaten(
+    entry: Entry, others: Sequence[Entry], data: Dataset, rng: np.random.Generator
+) -> Comparison | None:
+    """Return the comparison in which another one is clearly better, by the most."""
+    lost = [
+        held.comparison for held in _against(entry, others, data, rng).values()
+        if held.comparison.answer == "hurts"
+    ]  # fmt: skip
+    return min(lost, key=lambda c: c.difference.value, default=None)
 
 
 def _against(

@@ -87,6 +87,23 @@ class Studies:
         budget = self.job.budget
         return Purse(budget, (1 - ENDING) * budget.seconds)
 
+    def shares(self, needs: Sequence[float]) -> Purse:
+        """Return what the first of these studies may spend. `needs`: seconds that each must have.
+
+        An equal part of what is left, or its need if that is more; what later ones need is kept for
+        them, as far as there is enough for that. One with too little gets all: it will say so.
+        """
+        purse, fits = self.purse, list[float]()
+        for need in needs:
+            if sum(fits) + need <= purse.left:
+                fits.append(need)
+        if not fits or needs[0] > purse.left:
+            return purse
+        most = purse.left - sum(fits[1:])
+        return replace(purse, until=self.job.budget.spent + min(
+            most, max(needs[0], purse.left / len(fits))
+        ))  # fmt: skip
+
     def cost(self, units: Sequence[Again]) -> float:
         """Return the seconds that these will take; what is kept takes none."""
         return sum(self._expected(unit) for unit in units if self._kept(unit) is None)
