@@ -39,13 +39,20 @@ class Purse:
     def left(self) -> float:
         return max(0.0, self.until - self.budget.spent)
 
-    def without(self, seconds: float) -> Purse:
-        """Return what there is beside so many seconds."""
-        return replace(self, until=self.until - seconds)
+    def first(self, needs: Sequence[float]) -> Purse:
+        """Return what the first of several may spend. `needs`: seconds that each must have.
 
-    def part(self, of: int) -> Purse:
-        """Return one of `of` equal parts of what is left."""
-        return replace(self, until=min(self.until, self.budget.spent + self.left / of))
+        An equal part of what is left, or its need if that is more; what later ones need is kept for
+        them, as far as there is enough for that. One with too little gets all: it will say so.
+        """
+        left, fits = self.left, list[float]()
+        for need in needs:
+            if sum(fits) + need <= left:
+                fits.append(need)
+        if not fits or needs[0] > left:
+            return self
+        mine = min(left - sum(fits[1:]), max(needs[0], left / len(fits)))
+        return replace(self, until=self.budget.spent + mine)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,23 +93,6 @@ class Studies:
     def purse(self) -> Purse:
         budget = self.job.budget
         return Purse(budget, (1 - ENDING) * budget.seconds)
-
-    def shares(self, needs: Sequence[float]) -> Purse:
-        """Return what the first of these studies may spend. `needs`: seconds that each must have.
-
-        An equal part of what is left, or its need if that is more; what later ones need is kept for
-        them, as far as there is enough for that. One with too little gets all: it will say so.
-        """
-        purse, fits = self.purse, list[float]()
-        for need in needs:
-            if sum(fits) + need <= purse.left:
-                fits.append(need)
-        if not fits or needs[0] > purse.left:
-            return purse
-        most = purse.left - sum(fits[1:])
-        return replace(purse, until=self.job.budget.spent + min(
-            most, max(needs[0], purse.left / len(fits))
-        ))  # fmt: skip
 
     def cost(self, units: Sequence[Again]) -> float:
         """Return the seconds that these will take; what is kept takes none."""
