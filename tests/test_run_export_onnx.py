@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import shutil
 from dataclasses import replace
@@ -31,8 +32,10 @@ from headstart.data.task import Task
 from headstart.errors import MissingExtra, RunError, UsageError
 from headstart.run import Run
 from headstart.run.export import Exported, export, opened
-from headstart.run.export_onnx import read, write
+from headstart.run.export_onnx import write
+from headstart.run.export_onnx_read import read
 from headstart.sources import load
+from headstart.sources.backbone import with_module
 from runs_for_tests import reviews, run_quickly
 from sources_for_tests import write_model
 from test_run_export import KINDS, adapted, answers
@@ -138,6 +141,25 @@ def test_every_head_that_looks_at_features_goes(name: str, tmp_path: Path) -> No
     np.testing.assert_allclose(found, model.scores(rows), rtol=1e-3, atol=2e-3)
 
 
+@pytest.mark.parametrize("sets", [1, 2], ids=["prompt", "prefix"])
+def test_prompts_travel_inside_the_graph(sets: int, tmp_path: Path) -> None:
+    import torch
+
+    from headstart.adapt import prompting
+
+    backbone: Any = load(str(write_model(tmp_path / "origin", "bert")))
+    plain = adapted(backbone).outputs(inputs("text", 4))
+    module = copy.deepcopy(backbone.module)
+    vectors = torch.randn(sets, 3, 16, generator=torch.Generator().manual_seed(0))
+    prompting.put(module, backbone, vectors)
+    model = adapted(with_module(prompting.shortened(backbone, 3), module))
+    facts = exported(model, tmp_path / "onnx")
+    found = read(tmp_path / "onnx", facts).scores(inputs("text", 4))
+    np.testing.assert_allclose(found, model.scores(inputs("text", 4)), atol=2e-3)
+    assert np.abs(model.outputs(inputs("text", 4)) - plain).max() > 0.01
+    assert facts["preprocessing"]["longest"] == 61
+
+
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, list[str]]:
     place = tmp_path_factory.mktemp("onnx")
@@ -202,7 +224,7 @@ def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         return honest(self, features) + 0.01
 
     monkeypatch.setattr(export_heads.LinearHead, "forward", wrong)
-    with pytest.raises(UsageError, match="differ from torch's by .* torchscript-free"):
+    with pytest.raises(UsageError, match=r"differ from torch's by .* torchscript-free"):
         exported(model, tmp_path / "onnx")
 
 

@@ -116,7 +116,7 @@ class Exported:
 
             return read(self.path, self.about)
         if self.about["to"] == ONNX:
-            from headstart.run.export_onnx import read as read_graph
+            from headstart.run.export_onnx_read import read as read_graph
 
             return read_graph(self.path, self.about)
         from headstart.adapt import load_adapted

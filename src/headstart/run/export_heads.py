@@ -68,7 +68,8 @@ class NeighboursHead(_Arrays):
         said = votes(near.values.sqrt(), self.answers[near.indices])
         if self.means != NUMBERS:
             said = _logits((self.many * said + self.prior) / (self.many + 1.0), self.means)
-        return said * self.gain[0] + self.gain[1]
+        found: Tensor = said * self.gain[0] + self.gain[1]
+        return found
 
 
 class IsotonicHead(nn.Module):

@@ -11,25 +11,21 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headstart.compute.progress import Progress, silent
-from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
-from headstart.errors import HeadstartError, RunError, UsageError
+from headstart.errors import HeadstartError, UsageError
 from headstart.run.export_examples import AGREE, examples, gap
+from headstart.run.export_onnx_read import FILE, read
+from headstart.sources.oneline import one_line
 
 if TYPE_CHECKING:
     from torch import nn
 
     from headstart.adapt import Adapted
 
-FILE = "model.onnx"
-RAW = {"regression": "prediction"}  # name of the raw outputs, where they are not logits
-BATCH = 16
 FULL = "plain words of a long text " * 120  # as many tokens as the model takes
 INSTEAD = "Take --to torchscript-free, which holds every model as it is."
 
@@ -52,7 +48,7 @@ def write(model: Adapted, folder: Path, licence: str) -> dict[str, Any]:
     plan = _planned(model, backbone, alone)
     try:
         with quiet():
-            backbone.preprocessing.save(folder)
+            _save_preparation(model.modality, backbone, folder)
             graph = _traced(model, backbone, plan, shown)
             facts = _facts(model, backbone, plan) | {"licence": _licence(backbone, licence)}
             _put(graph, folder, facts)
@@ -62,7 +58,7 @@ def write(model: Adapted, folder: Path, licence: str) -> dict[str, Any]:
     except Exception as error:  # of torch or ONNX Runtime: the person must hear of it
         raise UsageError(
             f"{model.name!r} cannot be exported to onnx: {type(backbone.module).__name__} cannot "
-            f"be traced: {_line(error)} {INSTEAD}"
+            f"be traced: {one_line(error)} {INSTEAD}"
         ) from None
     worst = max(differences.values())
     if not worst <= AGREE:
@@ -131,9 +127,7 @@ def _traced(model: Adapted, backbone: Any, plan: Plan, shown: list[Any]) -> byte
     two = shown[:2] if model.modality == "text" else [shown[1], shown[1]]
     batch = backbone.preprocess(two)
     outputs = _outputs(model.task)
-    axes = {
-        name: {0: "n"} | {at: f"{name}_{at}" for at in plan.free[name]} for name in plan.inputs
-    }
+    axes = {name: {0: "n"} | {at: f"{name}_{at}" for at in plan.free[name]} for name in plan.inputs}
     file = io.BytesIO()
     with torch.no_grad(), silence():
         torch.onnx.export(
@@ -188,7 +182,7 @@ def _preparation(modality: str, backbone: Any) -> dict[str, Any]:
         return {"longest": made.longest, "tokenizer": type(made.tokenizer).__name__}
     if modality == "audio":
         return {"sampling_rate": backbone.spec.sampling_rate, "seconds": backbone.spec.seconds}
-    names = ("size", "crop_size", "rescale_factor", "image_mean", "image_std")
+    names = ("size", "resample", "crop_size", "rescale_factor", "image_mean", "image_std")
     found = {name: getattr(made.processor, name, None) for name in names}
     return {name: _plain(value) for name, value in found.items() if value is not None}
 
@@ -203,6 +197,16 @@ def _plain(value: Any) -> Any:
 
 def _licence(backbone: Any, noted: str) -> str:
     return str(noted if noted != "unknown" else backbone.card.licence or noted)
+
+
+def _save_preparation(modality: str, backbone: Any, folder: Path) -> None:
+    """Write it; a tokenizer says how many tokens this model takes, its prompts not counted."""
+    backbone.preprocessing.save(folder)
+    if modality == "text":
+        path = folder / "tokenizer_config.json"
+        settings = json.loads(path.read_text("utf-8"))
+        settings["model_max_length"] = backbone.preprocessing.longest
+        path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 def _put(graph: bytes, folder: Path, facts: dict[str, Any]) -> None:
@@ -249,77 +253,3 @@ def _checked(
         said = np.concatenate([found.run([one], facts["outputs"][1]) for one in shown])
         differences["probabilities"] = float(np.abs(said - scores).max())
     return differences
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class OnnxModel:
-    """An exported graph with its preprocessing, run by ONNX Runtime on the CPU."""
-
-    name: str
-    modality: str
-    task: Task
-    session: Any
-    preprocessing: Any
-    inputs: tuple[str, ...]
-    apart: bool
-
-    def scores(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
-        """Return what `Task.kind.activate` makes of the raw outputs (n, k)."""
-        from headstart.data.modality import modality
-
-        decode, spec, parts = modality(self.modality).decode, self.preprocessing.spec, []
-        with progress(self.name, len(inputs)) as advance:
-            for at in range(0, len(inputs), BATCH):
-                rows = range(at, min(at + BATCH, len(inputs)))
-                parts.append(self.raw([decode(inputs.items[row], spec) for row in rows]))
-                advance(len(rows))
-        return self.task.kind.activate(np.concatenate(parts))
-
-    def raw(self, decoded: list[Any]) -> np.ndarray:
-        """Return logits or predictions (n, k) float64 of decoded examples."""
-        return self.run(decoded, RAW.get(self.task.name, "logits"))
-
-    def run(self, decoded: list[Any], output: str) -> np.ndarray:
-        """Return one output of the graph; each clip alone where their padding would be heard."""
-        from headstart.sources.graphs.session import run_session
-
-        groups = [[one] for one in decoded] if self.apart else [decoded]
-        parts = []
-        for group in groups:
-            batch = self.preprocessing(group)
-            feeds = {name: np.ascontiguousarray(batch[name].numpy()) for name in self.inputs}
-            parts.append(run_session(self.session, [output], feeds)[0])
-        return np.concatenate(parts).astype(np.float64)
-
-
-def read(folder: Path, about: dict[str, Any]) -> OnnxModel:
-    """Open an export. Raises RunError where it is damaged, MissingExtra without onnxruntime."""
-    import torch
-
-    from headstart.sources.architectures import register_all
-    from headstart.sources.graphs.read import read_graph
-    from headstart.sources.graphs.session import open_session
-    from headstart.sources.loading import quiet
-    from headstart.sources.preprocess import load_preprocess
-
-    graph = read_graph(folder / FILE).SerializeToString()
-    try:
-        task = Task.of(about["task"], tuple(about["labels"]))
-        with quiet():
-            register_all()
-            made = load_preprocess(about["modality"], folder, SimpleNamespace(), torch.nn.Module())
-            session = open_session(graph)
-        known = {one.name for one in session.get_inputs()}  # those that the graph has a use for
-        inputs = tuple(name for name in about["inputs"] if name in known)
-        name, modality, apart = about["name"], about["modality"], bool(about["apart"])
-    except Exception as error:  # whatever ONNX Runtime, transformers or a lacking key say
-        raise RunError(
-            f"The export in {folder} is damaged: {_line(error)} Export again."
-        ) from error
-    return OnnxModel(name, modality, task, session, made, inputs, apart)
-
-
-def _line(error: BaseException) -> str:
-    from headstart.sources.oneline import one_line
-
-    return one_line(error)
