@@ -43,7 +43,9 @@ class Prompts(nn.Module):
         changed["inputs_embeds"] = torch.cat([_each(first, words), words], dim=1)
         mask = kwargs.get("attention_mask")
         mask = torch.ones_like(ids) if mask is None else mask
-        changed["attention_mask"] = torch.cat([mask.new_ones(ids.shape[0], self.count), mask], dim=1)
+        changed["attention_mask"] = torch.cat(
+            [mask.new_ones(ids.shape[0], self.count), mask], dim=1
+        )
         types = kwargs.get("token_type_ids")
         if types is not None:
             zeros = types.new_zeros(ids.shape[0], self.count)

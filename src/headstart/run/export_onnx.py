@@ -168,7 +168,7 @@ def _facts(model: Adapted, backbone: Any, plan: Plan) -> dict[str, Any]:
 
     return {
         "modality": model.modality, "task": model.task.name, "labels": list(model.task.labels),
-        "name": model.name, "base_model": backbone.card.id, "opset": OPSET,
+        "name": model.name, "base_model": backbone.card.title, "opset": OPSET,
         "inputs": list(plan.inputs), "outputs": _outputs(model.task),
         "free": {name: list(axes) for name, axes in plan.free.items() if axes},
         "apart": plan.apart, "preprocessing": _preparation(model.modality, backbone),
