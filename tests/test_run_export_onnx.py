@@ -198,6 +198,8 @@ def test_facts_stand_in_the_file_and_beside_it(
     import onnx
 
     run, _ = texts
+    noted = {r.details["licence"] for r in run.record.results if r.role == "candidate"}
+    assert noted == {"mit"}  # of the model that the run started from
     folder = export(run.path, "onnx", tmp_path / "onnx")
     found = opened(folder)
     assert isinstance(found, Exported)

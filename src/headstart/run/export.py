@@ -26,6 +26,7 @@ ONE_AT_A_TIME = (
     "\nWith transformers, give this model one example at a time: it was found to answer otherwise "
     "where shorter examples are padded in a batch.\n"
 )
+CLIPS_APART = "\nGive the graph clips of one length at a time, unpadded: it takes no mask.\n"
 
 
 def export(run: str | Path, to: str, out: str | Path | None = None) -> Path:
@@ -92,6 +93,8 @@ def _finish(run: Run, folder: Path, to: str, facts: dict[str, Any], library: str
     card = model_card(run.record, library=library)
     if not facts.get("batches", True):
         card += ONE_AT_A_TIME
+    if facts.get("apart"):
+        card += CLIPS_APART
     (folder / "README.md").write_text(card, "utf-8")
     about = {"format": FORMAT, "to": to, "headstart": run.record.headstart, **facts}
     text = json.dumps(about, indent=2, ensure_ascii=False)
