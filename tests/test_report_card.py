@@ -109,6 +109,7 @@ def test_a_person_finds_numbers_with_intervals_data_and_cost() -> None:
     assert "The whole run: 5 min 54 s (cpu, 2 cores)." in text.replace("\xa0", " ")
     assert "2,236,682 were trained" in text
     assert record.data.source not in text  # where it lay on somebody's disk
+    assert "../shared" not in text and "the pretrained model mobilenet\\_v2" in text
 
 
 @pytest.mark.parametrize(

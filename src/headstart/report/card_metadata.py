@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import PurePath
 from typing import Any
 
 from headstart.records import Result, RunRecord
@@ -99,6 +100,18 @@ def hub_id(model: str | None) -> str | None:
     """Return `org/name` where the model comes from the hub; None for local and starter models."""
     name = ORIGINS.get(model or "", (model or "").removeprefix("hf:"))
     return name if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) else None
+
+
+def base_name(model: str) -> str:
+    """Return a model's id as strangers may see it: of a path, its last part alone.
+
+    >>> base_name("/home/me/models/vit"), base_name("hf:org/vit"), base_name("starter:glyphs")
+    ('vit', 'org/vit', 'starter:glyphs')
+    """
+    known = hub_id(model)
+    if known:
+        return known
+    return PurePath(model).name if re.search(r"[/\\]", model) else model
 
 
 def plain_id(name: str) -> str:

@@ -165,10 +165,11 @@ def _outputs(task: Task) -> list[str]:
 
 def _facts(model: Adapted, backbone: Any, plan: Plan) -> dict[str, Any]:
     from headstart.features.onnx import OPSET
+    from headstart.report.card_metadata import base_name
 
     return {
         "modality": model.modality, "task": model.task.name, "labels": list(model.task.labels),
-        "name": model.name, "base_model": backbone.card.title, "opset": OPSET,
+        "name": model.name, "base_model": base_name(backbone.card.id), "opset": OPSET,
         "inputs": list(plan.inputs), "outputs": _outputs(model.task),
         "free": {name: list(axes) for name, axes in plan.free.items() if axes},
         "apart": plan.apart, "preprocessing": _preparation(model.modality, backbone),
