@@ -2,7 +2,7 @@
 
 The tools are written to by a process of its own (`tracking_child`): in its environment they are
 told to stay on this disk, and nothing of theirs is left in this one. W&B 0.31 for instance asks
-its analytics server even in offline mode, unless the environment forbids it beforehand.
+an analytics server in spite of mode="offline", unless the environment said so beforehand.
 """
 
 from __future__ import annotations
