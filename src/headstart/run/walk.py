@@ -10,7 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
+from headstart.adapt import (
+    BASELINES,
+    BUILTIN,
+    Choosy,
+    Context,
+    Method,
+    Trained,
+    plan,
+    validation_rows,
+)
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget
 from headstart.compute.machine import machine
@@ -29,7 +38,7 @@ from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
-from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION
+from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE
 from headstart.run.tracking import need_trackers, track
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
@@ -78,8 +87,7 @@ def walk(job: Job) -> RunRecord:
     data, own = job.data, job.own_validation
     _say_notes(job)
     foresee(job)
-    rng = rng_for(job.recipe.seed, "validation")
-    validation = carve(data, VALIDATION, rng=rng) if own is None else own
+    validation = validation_rows(data, own, job.recipe.seed)
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
 
     def context(seconds: float, source: BackboneFeaturiser | None = None) -> Context:
