@@ -50,7 +50,11 @@ def what_it_is(record: RunRecord, best: Result | None) -> str:
     data = escaped(record.data.name)
     if best is None:
         return f"A model for the data set {data}; the run that makes it is not done."
-    base = f"the pretrained model {escaped(base_name(best.model))}" if best.model else "no pretrained model"
+    base = (
+        f"the pretrained model {escaped(base_name(best.model))}"
+        if best.model
+        else "no pretrained model"
+    )
     return (
         f"A {record.task} model for {record.data.modality} input, made from {base} "
         f"(method: {escaped(best.method)}) and the data set {data}."
