@@ -42,6 +42,10 @@ from test_run_export import KINDS, adapted, answers
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
+GROWN = {
+    "picture": "flat", "own output called logits": "flat", "map": "average", "text": "mean",
+    "text without mask": "mean", "sound": "mean",
+}  # fmt: skip
 FAMILIES = ("vit", "resnet", "bert", "gpt2", "t5", "wav2vec2", "ast", "whisper", "yamnet")
 
 
@@ -216,6 +220,54 @@ def test_facts_stand_in_the_file_and_beside_it(
     assert kinds <= {".json", ".onnx", ".md", ".txt"}
 
 
+def grown_models(folder: Path) -> dict[str, str]:
+    """Ids of ONNX models, by how what they give becomes a feature."""
+    import torch
+
+    from test_sources_onnx import Sounds, picture_model, text_model
+    from test_sources_onnx import export as write_graph
+
+    waves = {"wave": torch.randn(2, 4000)}
+    named = picture_model(folder / "named" / "net.onnx", output_names=["logits"])
+    return {
+        "picture": str(picture_model(folder / "net.onnx")),
+        "own output called logits": f"onnx:{named}#logits",
+        "map": f"onnx:{picture_model(folder / 'map' / 'net.onnx', 0)}#/3/Relu_output_0",
+        "text": f"onnx:{text_model(folder / 'text')}",
+        "text without mask": f"onnx:{text_model(folder / 'bare', masked=False)}",
+        "sound": str(write_graph(Sounds(), waves, folder / "sound.onnx")),
+    }
+
+
+@pytest.mark.parametrize("name", list(GROWN))
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_a_head_is_put_behind_a_graph(name: str, kind: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    backbone = load(grown_models(tmp_path / "origin")[name])
+    assert backbone.feature.pooling == GROWN[name]  # type: ignore[attr-defined]
+    model = adapted(backbone, kind)
+    facts = exported(model, tmp_path / "onnx")
+    shutil.rmtree(tmp_path / "origin")
+    rows = inputs(model.modality, 7)
+    found, wanted = read(tmp_path / "onnx", facts).scores(rows), model.scores(rows)
+    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    session = onnxruntime.InferenceSession(tmp_path / "onnx" / "model.onnx")
+    assert [one.name for one in session.get_outputs()] == facts["outputs"]
+    assert len(facts["outputs"]) == (1 if kind == "regression" else 2)
+
+
+def test_a_graph_of_an_opset_without_a_writer_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headstart.run import export_onnx_grown
+
+    model = adapted(load(grown_models(tmp_path / "origin")["picture"]))
+    monkeypatch.setattr(export_onnx_grown, "OPSETS", range(18, 21))
+    with pytest.raises(UsageError, match="opset 17; a head can be put behind opsets 18 to 20"):
+        exported(model, tmp_path / "onnx")
+
+
 def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from headstart.run import export_heads
 
@@ -226,7 +278,7 @@ def test_a_graph_that_differs_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
         return honest(self, features) + 0.01
 
     monkeypatch.setattr(export_heads.LinearHead, "forward", wrong)
-    with pytest.raises(UsageError, match=r"differ from torch's by .* torchscript-free"):
+    with pytest.raises(UsageError, match=r"differ from the model's own by .* torchscript-free"):
         exported(model, tmp_path / "onnx")
 
 

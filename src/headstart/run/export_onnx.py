@@ -39,49 +39,69 @@ def write(model: Adapted, folder: Path, licence: str) -> dict[str, Any]:
     from headstart.sources.loading import quiet
 
     need_packages()
+    refused = f"{model.name!r} cannot be exported to onnx:"
     reason = _unsuited(model)
     if reason:
-        raise UsageError(f"{model.name!r} cannot be exported to onnx: {reason} {INSTEAD}")
+        raise UsageError(f"{refused} {reason} {INSTEAD}")
     backbone: Any = model.featuriser.backbone  # type: ignore[attr-defined]
     shown = examples(model.modality, backbone)
-    alone = [backbone.preprocess([one]) for one in shown]
-    plan = _planned(model, backbone, alone)
     try:
         with quiet():
-            _save_preparation(model.modality, backbone, folder)
-            graph = _traced(model, backbone, plan, shown)
-            facts = _facts(model, backbone, plan) | {"licence": _licence(backbone, licence)}
+            graph, facts = _made(model, backbone, folder, shown)
+            facts |= {"licence": _licence(backbone, licence)}
             _put(graph, folder, facts)
             differences = _checked(model, backbone, folder, facts, shown)
     except HeadstartError:
         raise
     except Exception as error:  # of torch or ONNX Runtime: the person must hear of it
+        kind = type(backbone.module).__name__
         raise UsageError(
-            f"{model.name!r} cannot be exported to onnx: {type(backbone.module).__name__} cannot "
-            f"be traced: {one_line(error)} {INSTEAD}"
+            f"{refused} {kind} cannot be traced: {one_line(error)} {INSTEAD}"
         ) from None
     worst = max(differences.values())
     if not worst <= AGREE:
         raise UsageError(
-            f"{model.name!r} cannot be exported to onnx: on made-up examples its outputs differ "
-            f"from torch's by {worst:.1e} of the largest, where {AGREE:.0e} is allowed. {INSTEAD}"
+            f"{refused} on made-up examples its outputs differ from the model's own by {worst:.1e} "
+            f"of the largest, where {AGREE:.0e} is allowed. {INSTEAD}"
         )
     return facts | {"tolerance": AGREE, "difference": worst, "differences": differences}
+
+
+def _made(
+    model: Adapted, backbone: Any, folder: Path, shown: list[Any]
+) -> tuple[Any, dict[str, Any]]:
+    """Write the preprocessing; return the graph (a ModelProto) and what is to be known of it."""
+    import onnx
+
+    from headstart.sources.graphs.frozen import OnnxBackbone
+
+    facts = _facts(model, backbone)
+    if isinstance(backbone, OnnxBackbone):
+        from headstart.run.export_onnx_grown import grown
+
+        backbone.preparation.save(folder)
+        graph, own = grown(model, backbone, outputs_of(model.task))
+        return graph, facts | own
+    _save_preparation(model.modality, backbone, folder)
+    plan = _planned(model, backbone, [backbone.preprocess([one]) for one in shown])
+    free = {name: list(axes) for name, axes in plan.free.items() if axes}
+    graph = onnx.load_model_from_string(_traced(model, backbone, plan, shown))
+    own = {"inputs": list(plan.inputs), "free": free, "apart": plan.apart}
+    return graph, facts | own | {"preprocessing": _preparation(model.modality, backbone)}
 
 
 def _unsuited(model: Adapted) -> str:
     """Return why there is no graph of this model; "" where there may be one."""
     from headstart.run.export_heads import head_module
     from headstart.sources.folder import TransformersBackbone
+    from headstart.sources.graphs.frozen import OnnxBackbone
     from headstart.sources.graphs.read import MOST_BYTES
 
     backbone = getattr(model.featuriser, "backbone", None)
     if backbone is None:
         return "it uses no pretrained model, and hand-made features are Python code, no graph."
-    if not backbone.trainable:
-        return "its backbone is an ONNX file already, run by ONNX Runtime and not by torch."
-    if not isinstance(backbone, TransformersBackbone):
-        return "its backbone is no transformers model."
+    if not isinstance(backbone, TransformersBackbone | OnnxBackbone):
+        return "its backbone is neither a transformers model nor an ONNX graph."
     if sum(p.numel() for p in backbone.module.parameters()) * 4 > 0.98 * MOST_BYTES:
         return "its weights hold more than the 2 GiB that one ONNX file can."
     try:
@@ -126,7 +146,7 @@ def _traced(model: Adapted, backbone: Any, plan: Plan, shown: list[Any]) -> byte
 
     two = shown[:2] if model.modality == "text" else [shown[1], shown[1]]
     batch = backbone.preprocess(two)
-    outputs = _outputs(model.task)
+    outputs = outputs_of(model.task)
     axes = {name: {0: "n"} | {at: f"{name}_{at}" for at in plan.free[name]} for name in plan.inputs}
     file = io.BytesIO()
     with torch.no_grad(), silence():
@@ -159,20 +179,18 @@ def _whole(model: Adapted, backbone: Any, names: tuple[str, ...]) -> nn.Module:
     return Whole().eval()
 
 
-def _outputs(task: Task) -> list[str]:
+def outputs_of(task: Task) -> list[str]:
     return ["prediction"] if task.name == "regression" else ["logits", "probabilities"]
 
 
-def _facts(model: Adapted, backbone: Any, plan: Plan) -> dict[str, Any]:
+def _facts(model: Adapted, backbone: Any) -> dict[str, Any]:
     from headstart.features.onnx import OPSET
     from headstart.report.card_metadata import base_name
 
     return {
         "modality": model.modality, "task": model.task.name, "labels": list(model.task.labels),
         "name": model.name, "base_model": base_name(backbone.card.id), "opset": OPSET,
-        "inputs": list(plan.inputs), "outputs": _outputs(model.task),
-        "free": {name: list(axes) for name, axes in plan.free.items() if axes},
-        "apart": plan.apart, "preprocessing": _preparation(model.modality, backbone),
+        "outputs": outputs_of(model.task), "grown": False,
     }  # fmt: skip
 
 
@@ -210,20 +228,21 @@ def _save_preparation(modality: str, backbone: Any, folder: Path) -> None:
         path.write_text(json.dumps(settings, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _put(graph: bytes, folder: Path, facts: dict[str, Any]) -> None:
+def _put(model: Any, folder: Path, facts: dict[str, Any]) -> None:
     """Write the file; labels, licence and preprocessing stand in its own metadata, too."""
     import onnx
 
     import headstart
 
-    model = onnx.load_model_from_string(graph)
     model.producer_name, model.producer_version = "headstart", headstart.__version__
     stated = {name: facts[name] for name in ("modality", "task", "labels", "licence", "base_model")}
     stated |= {"preprocessing": facts["preprocessing"]}
     settings = folder / "preprocessor_config.json"
     if settings.is_file():  # the key that `sources.onnx` reads
         stated["preprocessor_config"] = settings.read_text("utf-8")
-    for key, value in stated.items():
+    kept = [(e.key, e.value) for e in model.metadata_props if e.key not in stated]
+    del model.metadata_props[:]
+    for key, value in [*kept, *stated.items()]:
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         model.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(model)
@@ -233,7 +252,7 @@ def _put(graph: bytes, folder: Path, facts: dict[str, Any]) -> None:
 def _checked(
     model: Adapted, backbone: Any, folder: Path, facts: dict[str, Any], shown: list[Any]
 ) -> dict[str, float]:
-    """Return the largest differences of what was written from torch, by what was given to it."""
+    """Return the largest differences of what was written from the model, by what was given."""
     import torch
 
     found = read(folder, facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import RunError
 from headstart.sources.oneline import one_line
+
+if TYPE_CHECKING:
+    from headstart.run.export_onnx_grown import GrownModel
 
 FILE = "model.onnx"
 RAW = {"regression": "prediction"}  # name of the raw outputs, where they are not logits
@@ -61,7 +64,7 @@ class OnnxModel:
         return np.concatenate(parts).astype(np.float64)
 
 
-def read(folder: Path, about: dict[str, Any]) -> OnnxModel:
+def read(folder: Path, about: dict[str, Any]) -> OnnxModel | GrownModel:
     """Open an export. Raises RunError where it is damaged, MissingExtra without onnxruntime."""
     import torch
 
@@ -73,6 +76,10 @@ def read(folder: Path, about: dict[str, Any]) -> OnnxModel:
 
     graph = read_graph(folder / FILE).SerializeToString()
     try:
+        if about.get("grown"):
+            from headstart.run.export_onnx_grown import read_grown
+
+            return read_grown(folder / FILE, about)
         task = Task.of(about["task"], tuple(about["labels"]))
         with quiet():
             register_all()
