@@ -9,12 +9,15 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 import headstart
+from headstart.cli import app
 from headstart.errors import MissingExtra, RunError, UsageError
 from headstart.recipe import read_recipe
 from headstart.run import Run, tracking
@@ -29,6 +32,7 @@ SETTINGS = {
 ELSEWHERE = {
     "WANDB_MODE": "online", "WANDB_BASE_URL": "http://192.0.2.1:9", "WANDB_API_KEY": "0" * 40,
     "MLFLOW_TRACKING_URI": "http://192.0.2.1:9", "MLFLOW_EXPERIMENT_NAME": "another",
+    "RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "192.0.2.1", "MASTER_PORT": "9",
 }  # fmt: skip
 # Runs at the start of every Python process: who would leave this machine is noted and stopped.
 SPY = """
@@ -74,7 +78,8 @@ def written(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str
 
     @cache
     def write(name: str) -> Path:
-        pytest.importorskip(TRACKERS[name])
+        if find_spec(TRACKERS[name]) is None:
+            pytest.skip(f"{TRACKERS[name]} is not installed")
         if name == "tensorboard":
             return run.path / "tracking"
         folder = tmp_path_factory.mktemp(name)
@@ -219,6 +224,8 @@ def test_what_cannot_be_is_said_before_the_data_is_read(
     with pytest.raises(MissingExtra, match=r"pip install 'headstart\[wandb\]'"):
         headstart.transfer("no such data", track=["wandb"], out=tmp_path / "RUN")
     assert not (tmp_path / "RUN").exists()
+    asked = CliRunner().invoke(app, ["transfer", "no such data", "--track", "wandb"])
+    assert isinstance(asked.exception, MissingExtra)
     need_trackers([])
 
 

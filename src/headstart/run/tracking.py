@@ -30,8 +30,17 @@ if TYPE_CHECKING:
 FOLDER, FACTS = "tracking", "facts.json"
 SECONDS = 300  # that writing may take
 TRACKERS = {"tensorboard": "tensorboard", "mlflow": "mlflow", "wandb": "wandb"}  # name to package
-# What a person has set for other runs must not send this one elsewhere.
-PRIVATE = ("WANDB_", "MLFLOW_", "OTEL_")
+# What a person has set for other runs must not send this one elsewhere, nor let it wait for ranks.
+PRIVATE = (
+    "WANDB_",
+    "MLFLOW_",
+    "OTEL_",
+    "ACCELERATE_",
+    "MASTER_",
+    "LOCAL_RANK",
+    "RANK",
+    "WORLD_SIZE",
+)
 
 
 @dataclass(frozen=True, slots=True)
