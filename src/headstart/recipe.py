@@ -43,6 +43,7 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0)
     allow_pickle: bool = False
     auto_remedy: bool = False
+    track: list[str] = Field(default_factory=list)
     data: DataRecipe
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

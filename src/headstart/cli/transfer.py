@@ -62,6 +62,10 @@ def transfer(
     auto_remedy: Annotated[
         bool, typer.Option(help="Train once more where a curve shows what is wrong.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="tensorboard, mlflow or wandb, into RUN/tracking; may be given often."),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Run this recipe.toml; only --out goes with it."),
@@ -90,7 +94,7 @@ def transfer(
         data, model=model, method=method, settings=dict(map(setting, set or [])), input=input,
         target=target, test=test, group=group, task=task, modality=modality, budget=budget,
         seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle,
-        auto_remedy=auto_remedy, **watching,
+        auto_remedy=auto_remedy, track=track, **watching,
     )  # fmt: skip
     print_run(run, screen, as_json)
 

@@ -31,6 +31,7 @@ def transfer(
     root: str | Path | None = None,
     allow_pickle: bool = False,
     auto_remedy: bool = False,
+    track: str | Sequence[str] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -41,7 +42,8 @@ def transfer(
     `method`: "auto", "probe", "few-shot" or "finetune". `settings` of methods by dotted name, as
     {"finetune.epochs": 3, "probe.head": "svm"}. `test`: data for the sealed test part. `budget`:
     "90s", "10m" or seconds. `auto_remedy`: train once more where the curve of a training shows
-    what is wrong. `out`: the RUN folder, which must not exist yet.
+    what is wrong. `track`: "tensorboard", "mlflow", "wandb" or several of them, written into
+    RUN/tracking. `out`: the RUN folder, which must not exist yet.
 
     Raises a HeadstartError that says what is wrong, where, and what to do.
     """
@@ -64,6 +66,7 @@ def transfer(
         seed=seed,
         allow_pickle=allow_pickle,
         auto_remedy=auto_remedy,
+        track=[track] if isinstance(track, str) else list(track or []),
         data=DataRecipe(
             source=str(data) if from_disk else PYTHON_OBJECTS,
             input=input,
