@@ -1,6 +1,6 @@
 """The metadata block of a model card, as the Hugging Face hub reads it.
 
-Fields: https://huggingface.co/docs/hub/model-cards, section "Model card metadata". Only what the
+Fields: the documentation of the Hugging Face hub, "Model card metadata". Only what the
 record knows is said; an id of the hub is named only where the model came from there.
 """
 
