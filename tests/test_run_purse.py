@@ -22,7 +22,7 @@ from headstart.recipe import DataRecipe, Recipe
 from headstart.run.choosing import Entry
 from headstart.run.finishing import Asked, _study
 from headstart.run.kept import kept_scores
-from headstart.run.studies import ENDING, Again, Purse, Studies
+from headstart.run.studies import ENDING, Again, Studies
 
 FIT = {"majority": 0.0, "simple": 1.0, "probe": 2.0, "from scratch": 12.0, "finetune": 10.0}
 ANSWER = 0.5  # seconds for the test part
@@ -36,7 +36,7 @@ class Made:
 
 
 class Clock:
-    """`now` moves by nothing but `refit`, which takes `slow` times what the run's own result took.
+    """`now` moves by nothing but `refit` and answers: `slow` times what the run's own took.
 
     Beside that, `extra` seconds a training, however few its examples are.
     """
@@ -52,12 +52,14 @@ class Clock:
     def refit(self, job: Any, entry: Entry, data: Any, *, seed: int, own: bool = False) -> Any:
         if self.broken == (entry.name, len(data)):
             raise TooFewExamples("one class")
-        took = self.slow * (FIT[entry.name] * len(data) / len(job.data) + ANSWER) + self.extra
-        self.now += took
-        self.longest = max(self.longest, took)
+        fit = self.slow * FIT[entry.name] * len(data) / len(job.data) + self.extra
+        self.now += fit
         self.made.append((entry.name, len(data), seed))
 
         def scores(asked: Any) -> np.ndarray:
+            answer = self.slow * ANSWER * len(asked) / 90
+            self.now += answer
+            self.longest = max(self.longest, fit + answer)
             rng = np.random.default_rng([seed, len(data), len(asked), len(entry.name)])
             return rng.dirichlet(np.ones(3), len(asked))
 
@@ -84,13 +86,18 @@ def begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Begin:
     entries = {name: entry(name) for name in FIT}
 
     def run(
-        seconds: float, slow: float = 1.0, extra: float = 0.0, broken: Any = None
+        seconds: float,
+        slow: float = 1.0,
+        extra: float = 0.0,
+        broken: Any = None,
+        wanted: Any = None,
     ) -> tuple[Any, Asked, Clock]:
         clock = Clock(slow, extra)
         clock.broken = broken
         monkeypatch.setattr(budgets, "time", clock)
         monkeypatch.setattr(room, "refit", clock.refit)
-        recipe = Recipe(data=DataRecipe(source="x"), cv=4, cv_repeats=3, seeds=3, label_curve=True)
+        all_three = {"cv": 4, "cv_repeats": 3, "seeds": 3, "label_curve": True}
+        recipe = Recipe(data=DataRecipe(source="x"), **(all_three | (wanted or {})))
         job: Any = SimpleNamespace(
             data=data, opened=SimpleNamespace(splits=SimpleNamespace(test=test)), recipe=recipe,
             entries=list(entries.values()), budget=Budget(seconds, 0.0), own_validation=None,
@@ -207,25 +214,12 @@ def test_scores_are_kept_under_all_that_they_depend_on(begin: Begin, tmp_path: P
     assert kept_scores(key + "x", tmp_path) is None
 
 
-def test_a_purse_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock(1.0, 0.0)
-    monkeypatch.setattr(budgets, "time", clock)
-    purse = Purse(Budget(100.0, 0.0), 80.0)
-    third = purse.part(3)
-    assert third.left == pytest.approx(80 / 3) and purse.without(20).left == 60
-    clock.now = 50
-    assert (third.left, purse.left, purse.part(2).left) == (0, 30, 15)
-    clock.now = 99
-    assert purse.left == purse.part(1).left == 0
-    assert Studies(SimpleNamespace(budget=Budget(100.0, 0.0)), {}).purse.until == 95  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("needs", "first"),
     [
         ([10, 10, 10], 40),  # an equal part
         ([70, 40, 5], 70),  # what it needs, since the others have enough beside it
-        ([90, 40, 5], 115),  # 40 would not fit beside it
+        ([90, 40, 5], 90),  # beside which only the last has a chance
         ([42, 94, 136], 120),  # the others have no chance
         ([42, 10, 136], 60),  # two of three have one
         ([0, 0], 60),  # nothing is needed for what is kept
@@ -233,11 +227,22 @@ def test_a_purse_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
         ([130], 120),
     ],
 )
-def test_a_study_leaves_the_others_what_they_need(
+def test_one_leaves_the_others_what_they_need(
     needs: list[float], first: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock(1.0, 0.0)
     monkeypatch.setattr(budgets, "time", clock)
     job: Any = SimpleNamespace(budget=Budget(200.0, 0.0))
     clock.now = 70.0  # 120 are left until the end is to come
-    assert Studies(job, {}).shares(needs).left == pytest.approx(first)
+    purse = Studies(job, {}).purse
+    mine = purse.first(needs)
+    assert purse.left == 120 and mine.left == pytest.approx(first)
+    clock.now = 199.0
+    assert purse.left == mine.left == purse.first(needs).left == 0
+
+
+def test_seeds_go_to_the_candidate_first(begin: Begin) -> None:
+    """There is time for one of the two; an equal part would be enough for neither."""
+    job, asked, _ = begin(18, wanted={"cv": 0, "label_curve": False})
+    assert [(one.name, one.seeds) for one in asked.seeds] == [("finetune", [0, 1])]
+    assert "'from scratch' was trained with 1 of 3 seeds" in " ".join(job.notes)

@@ -42,14 +42,24 @@ def cross_validate(
     return made
 
 
-def least(studies: Studies, candidate: Entry, candidates: Sequence[Entry]) -> float:
-    """Return the seconds that there must be to go through all folds once: of the candidate, or of
-    one that is solved in its place."""
+def least(
+    studies: Studies, candidate: Entry, baselines: Sequence[Entry], candidates: Sequence[Entry]
+) -> float:
+    """Return the seconds that there must be to go through all folds once.
+
+    Of the candidate, or of one that is solved in its place, against the baselines that are solved.
+    """
     folds = _folds(studies.job)
     if isinstance(folds, HeadstartError):
         return 0.0
+
+    def price(entry: Entry) -> float:
+        return MARGIN * studies.cost(_units(studies.job, entry, folds[0]))
+
     able = [candidate, *(e for e in candidates if not e.method.trains)]
-    return MARGIN * min(studies.cost(_units(studies.job, e, folds[0])) for e in able)
+    mine = min(able, key=price)
+    rivals = (e for e in baselines if not e.method.trains and e is not mine)
+    return price(mine) + sum(map(price, rivals))
 
 
 def _folds(job: Job) -> np.ndarray | HeadstartError:

@@ -52,9 +52,7 @@ def draw_labels(
     found = []
     with job.progress("label curve", len(entries) * DRAWS * (len(counts) - 1)) as advance:
         for place, entry in enumerate(entries):
-            first, *later = [_fewest(studies, grid) for grid in grids[place:]]
-            # The others get their time too, if there is enough for that.
-            mine = purse.without(sum(later)) if first + sum(later) <= purse.left else purse
+            mine = purse.first([_fewest(studies, grid) for grid in grids[place:]])
             points = _points(studies, mine, entry.name, grids[place], advance)
             if points and all(points):
                 found.append(Drawn(entry.name, counts, [*points, [scores[entry.name]]]))

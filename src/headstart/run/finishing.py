@@ -107,12 +107,12 @@ def _study(
 
     steps = [
         (recipe.seeds > 1, lambda: reseeding.least(studies, candidate), seeds),
-        (recipe.cv > 0, lambda: crossing.least(studies, candidate, candidates), folds),
+        (recipe.cv > 0, lambda: crossing.least(studies, candidate, rivals, candidates), folds),
         (recipe.label_curve, lambda: curving.least(studies, candidate), curves),
     ]
     steps = [step for step in steps if step[0]]
     for at, (_, _, make) in enumerate(steps):
-        make(studies.shares([need() for _, need, _ in steps[at:]]))
+        make(studies.purse.first([need() for _, need, _ in steps[at:]]))
 
 
 def _without(rivals: Sequence[Entry]) -> list[Entry]:

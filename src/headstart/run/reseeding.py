@@ -44,7 +44,7 @@ def reseed(
     with job.progress("seeds", len(entries) * (seeds - 1)) as advance:
         for place, entry in enumerate(entries):
             one = Reseeded(entry.name, [job.recipe.seed], [scores[entry.name]])
-            mine = purse.part(len(entries) - place)
+            mine = purse.first([least(studies, other) for other in entries[place:]])
             for more in range(1, seeds):
                 seed = job.recipe.seed + more
                 found = studies.series([_unit(studies, entry, seed)], mine, advance)
