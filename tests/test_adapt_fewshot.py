@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+import headstart.adapt.fewshot as fewshot
 from headstart.adapt.fewshot import FewShot, even_batches, pairs
 from headstart.adapt.probe import Probe
 from headstart.errors import UsageError
@@ -67,6 +68,18 @@ def test_classes_come_together_and_nothing_global_moves() -> None:
     assert loss[1] < 0.8 * loss[0]
     assert len(trained.rows) == len(context.data)  # every example was held out in turn
     assert trained.details["loss"][-1] < trained.details["loss"][0]
+
+
+def test_steps_leave_time_to_ask_about_all_examples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of 1 s, two folds and the whole: a third of 80 s for each training."""
+    monkeypatch.setattr(fewshot, "pace", lambda *_: 1.0)
+    context = Suite().context("classification")
+    trained = FewShot(passes=50, batch=8, folds=2).adapt(replace(context, seconds=80.0))
+    asking = len(context.data) / 8 / 3
+    assert trained.details["steps"] == int(80 / 3 - asking) < trained.details["steps_planned"]
+    assert trained.details["ended"] == "time"
+    whole = FewShot(passes=2, batch=8, folds=2).adapt(replace(context, seconds=80.0))
+    assert whole.details["ended"] == "all steps"
 
 
 def test_held_out_answers_do_not_know_their_own_labels() -> None:

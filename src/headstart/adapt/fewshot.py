@@ -25,7 +25,7 @@ from headstart.adapt.folds import folds_of
 from headstart.adapt.loop import Diverged, Loss, Phase, copied, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import embedded
-from headstart.adapt.pace import threads_of
+from headstart.adapt.pace import pace, threads_of
 from headstart.adapt.parts import Parts
 from headstart.adapt.probe import Probe, temperature
 from headstart.adapt.watch import BATCH
@@ -37,6 +37,7 @@ from headstart.data.dataset import Dataset
 from headstart.errors import TooFewExamples, UsageError
 from headstart.sources.backbone import Backbone, need_trainable, running, with_module
 
+FORWARD = 3  # times as long as asking, a step takes: forward, and backward twice that
 MANY = 16  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
 
 
@@ -179,6 +180,21 @@ class _Work:
         self._method, self._context, self._seconds = method, context, seconds
         self._origin = context.source.backbone
         self.feed = Feed(self._origin, context.data.inputs, progress=context.progress)
+        self._pace: float | None = None  # seconds a step, measured once
+
+    def _affordable(
+        self, model: nn.ModuleDict, rates: dict[str, float], rows: np.ndarray, size: int,
+        count: int,
+    ) -> int:  # fmt: skip
+        """Return how many steps leave time to ask the tuned model about all of the data."""
+        origin = self._origin
+        if self._pace is None:
+            self._pace = pace(
+                origin, Parts.of(model, origin), model, self.feed, rows, rates, size,
+                precision_for(origin.module), count,
+            )  # fmt: skip
+        asking = self._pace / FORWARD * len(self._context.data) / size
+        return int((self._seconds - asking) / self._pace)
 
     def tuned(self, rows: np.ndarray, purpose: str) -> _Tuned:
         """Return the backbone tuned on `rows`."""
@@ -187,17 +203,18 @@ class _Work:
         precision = precision_for(backbone.module)
         model = model_of(backbone, nn.Identity()).to(torch_device())
         size = min(method.batch, len(rows))
-        steps = max(1, -(-method.passes * len(rows) // size))
+        wanted = -(-method.passes * len(rows) // size)
         rate = method.rate or rate_for(backbone) / 2
         rates = rates_by_stage(backbone, rate, method.decay)
         if backbone.card.modality == "text":
             rates.pop("stem", None)
+        count = threads_of(backbone, self.feed, rows, size)
+        steps = max(1, min(wanted, self._affordable(model, rates, rows, size, count)))
         phase = Phase(
             name="contrastive", steps=steps, rates=rates, loss=pair_loss(backbone, precision),
             weight_decay=method.weight_decay,
         )  # fmt: skip
         batches = self._batches(rows, size, f"few-shot/{purpose}")
-        count = threads_of(backbone, self.feed, rows, size)
         losses: list[float] = []
         begun = time.perf_counter()
         seed = seed_for(context.seed, f"few-shot dropout/{purpose}")
@@ -219,9 +236,9 @@ class _Work:
                     "the model's weights."
                 ) from None
         facts = {
-            "ended": "all steps" if len(losses) == steps else "time",
+            "ended": "all steps" if len(losses) == wanted else "time",
             "schedule": [{"name": phase.name, "share": 1.0, "rates": dict(rates)}],
-            "steps": len(losses), "steps_planned": steps, "rate": rate, "threads": count,
+            "steps": len(losses), "steps_planned": wanted, "rate": rate, "threads": count,
             "precision": str(precision), "loss": [round(value, 5) for value in losses],
         }  # fmt: skip
         return _Tuned(backbone, rows, self.feed, precision, context.data.task, facts)
