@@ -13,7 +13,6 @@ goes on where it was stopped; delete the folder to measure anew.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from dataclasses import replace
@@ -23,13 +22,12 @@ from typing import Any
 import numpy as np
 
 from bench.cases import MINILM, MOBILENET, SHARED, YAMNET, Case, accuracy
-from bench.fresh import ROOT, fresh
+from bench.fresh import ROOT, fresh, kept
 from bench.table import Row
 
 NAME = "adapt"
 SEEDS = (0, 1, 2)
 FASTER = 5.0
-POINT = 0.01
 SECONDS = 3600.0
 KEPT = ROOT / ".bench" / "adapt"
 DATA = SHARED / "data"
@@ -58,9 +56,9 @@ def run() -> list[Row]:
     rows: list[Row] = []
     gains = []
     for name in (*BATTLES, "trec, all"):
-        ours = [kept("ours", name, str(seed)) for seed in SEEDS]
+        ours = [measured("ours", name, str(seed)) for seed in SEEDS]
         if name in BATTLES:
-            theirs = [kept("theirs", name, str(seed)) for seed in SEEDS]
+            theirs = [measured("theirs", name, str(seed)) for seed in SEEDS]
             rows += _battle(name, ours, theirs)
             if ours[0]["labels_a_class"] > MANY_LABELS:
                 gains += [one["test"] - one["probe_test"] for one in ours]
@@ -101,21 +99,9 @@ def _all(found: list[dict[str, Any]], key: str) -> str:
     return " ".join(f"{one[key]:.3f}" for one in found)
 
 
-def kept(
-    *arguments: str, module: str = "bench.adapt", folder: Path = KEPT, title: str | None = None
-) -> dict[str, Any]:
-    """Return the measurement `arguments` from disk, or make it in a fresh process.
-
-    `title`: of the file, where the arguments make none.
-    """
-    name = title or "-".join(arguments)
-    path = folder / f"{re.sub(r'[^a-z0-9._]+', '-', name.lower())}.json"
-    if not path.exists():
-        found = fresh(module, *arguments)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found), encoding="utf-8")
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
+def measured(*arguments: str, module: str = "bench.adapt", folder: Path = KEPT) -> dict[str, Any]:
+    """Return the measurement `arguments`, from disk or from a fresh process."""
+    return kept(folder, "-".join(arguments), lambda: fresh(module, *arguments))
 
 
 def opened(name: str, seed: int) -> tuple[Any, np.ndarray | None, Any]:
@@ -127,7 +113,7 @@ def opened(name: str, seed: int) -> tuple[Any, np.ndarray | None, Any]:
     from headstart.data.dataset import joined
 
     case, most = CASES[name]
-    splits = case.open_with(seed).splits
+    splits = case.open(seed).splits
     training = splits.train
     if most is not None:
         rng = rng_for(seed, "bench/adapt")

@@ -25,11 +25,8 @@ class Case:
     data: Any
     options: dict[str, Any]
 
-    def open(self) -> Opened:
-        return open_dataset(self.data, **self.options)
-
-    def open_with(self, seed: int) -> Opened:
-        """Open it with a test part drawn by `seed`, where the data has none."""
+    def open(self, seed: int = 0) -> Opened:
+        """Open it; `seed` draws the test part where the data has none."""
         return open_dataset(self.data, seed=seed, **self.options)
 
 

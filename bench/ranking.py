@@ -15,16 +15,16 @@ folder to measure anew. One piece alone: `python -m bench.ranking keep tune SET 
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from bench.cases import SHARED
-from bench.fresh import ROOT, fresh
+from bench.fresh import ROOT, fresh, kept
 from bench.ranking_data import SETS, opened
 from bench.table import Row, below
 from headstart.ranking.agreement import regret, weighted_tau
@@ -141,20 +141,10 @@ def ranked(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def kept(side: str, name: str, model: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Return one piece from disk, or make it and keep it."""
-    path = KEPT / f"{re.sub(r'[^a-z0-9_]+', '-', f'{side}-{name}-{model}')}.json"
-    if not path.exists():
-        found = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(found), encoding="utf-8")
-    result: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return result
-
-
 def measured(side: str, name: str, model: str) -> dict[str, Any]:
     """Return one piece, made in a fresh process with an empty store where it is not there."""
-    return kept(side, name, model, lambda: fresh("bench.ranking", side, name, model))
+    make = partial(fresh, "bench.ranking", side, name, model)
+    return kept(KEPT, f"{side}-{name}-{model}", make)
 
 
 def run() -> list[Row]:
@@ -218,7 +208,7 @@ def main(arguments: list[str]) -> None:
     def make() -> dict[str, Any]:
         return tune(name, model) if side == "tune" else ranked(name)
 
-    print(json.dumps(kept(side, name, model, make) if keep else make()))
+    print(json.dumps(kept(KEPT, f"{side}-{name}-{model}", make) if keep else make()))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def _square(picture: Any, cell: ElementTree.Element) -> Any:
 
 
 def _digits(made: Path) -> Path:
-    """Write the first digits of MNIST as pictures, with a table of them."""
+    """Write digits of MNIST as pictures, with a table of them; its files are sorted by digit."""
     from PIL import Image
 
     folder = made / "digits"
@@ -83,7 +83,8 @@ def _digits(made: Path) -> Path:
     for part, count in (("train", 2 * ROWS), ("test", 2 * TEST)):
         arrays = np.load(DATA / "digits" / f"mnist_{part}.npz")
         (folder / part).mkdir(parents=True, exist_ok=True)
-        for at in range(count):
+        drawn = rng_for(0, f"bench/ranking digits {part}").permutation(len(arrays["y"]))[:count]
+        for at in map(int, drawn):
             file = Path(part) / f"{at}.png"
             Image.fromarray(arrays["x"][at]).convert("RGB").save(folder / file)
             rows.append((str(file), f"digit {arrays['y'][at]}", part))

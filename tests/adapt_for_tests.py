@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 import headstart.sources as sources
-from headstart.adapt import Context, carve, plan
+from headstart.adapt import Context, Trained, carve, plan
 from headstart.adapt.featurisers import BackboneFeaturiser
+from headstart.adapt.probe import Probe
 from headstart.data.dataset import Dataset, Unlabelled
 from headstart.data.task import Task
 from headstart.sources.backbone import Backbone
+from headstart.testing.method import check_saved
 from sources_for_tests import write_model
 
 COUNT = 30
@@ -111,12 +118,64 @@ def context(
 
 @dataclass
 class Models:
-    """Tiny models, written once and opened anew for everybody."""
+    """Tiny models, written once and opened anew for everybody; `shared`: opened once, too."""
 
     base: Path
+    _open: dict[str, Backbone] = field(default_factory=dict)
 
     def __call__(self, family: str) -> Backbone:
         folder = self.base / family
         if not folder.exists():
             write_family(folder, family)
         return sources.load(str(folder))
+
+    def shared(self, family: str) -> Backbone:
+        """Return one that all share who leave it as it is; `untouched` says whether they did."""
+        if family not in self._open:
+            self._open[family] = self(family)
+        return self._open[family]
+
+    @property
+    def opened(self) -> tuple[str, ...]:
+        """The families that are shared."""
+        return tuple(self._open)
+
+    def untouched(self) -> list[str]:
+        """Return the families whose shared model still has every weight of its file."""
+        fresh = {family: self(family).module.state_dict() for family in self._open}
+        return [
+            family for family, model in self._open.items()
+            if all(torch_equal(v, fresh[family][n]) for n, v in model.module.state_dict().items())
+        ]  # fmt: skip
+
+
+def torch_equal(one: Any, other: Any) -> bool:
+    import torch
+
+    return torch.equal(one, other)
+
+
+def holds(given: Context, trained: Trained, folder: Path) -> None:
+    """Fail where something is not as any method must be; saves and loads the model, too."""
+    count, task = len(given.data), given.data.task
+    scores = trained.adapted.scores(given.data.inputs)
+    assert scores.shape == ((count,) if task.name == "regression" else (count, task.outputs))
+    assert np.isfinite(scores).all() and np.isfinite(trained.outputs).all()
+    assert trained.outputs.shape == (len(trained.rows), task.outputs)
+    assert set(trained.rows) <= set(range(count))
+    assert 0 < trained.parameters["trained"] <= trained.parameters["total"]
+    check_saved(given, trained, folder / "model")
+    if "boundaries" in trained.details:  # trained by gradient, and chosen by validation rows
+        found = trained.adapted.outputs(given.data.take(trained.rows).inputs)
+        span = np.abs(found - found.mean(axis=0)).max() + 1e-6
+        np.testing.assert_allclose(found, trained.outputs, atol=0.1 * span)  # bf16 at most
+        assert set(trained.rows) == set(given.validation)
+
+
+@contextmanager
+def few_strengths() -> Iterator[None]:
+    """Let fine-tuning start from a head of 3 strengths, not 33: half of a tiny training's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = partial(Probe, strengths=(1.0, 0.1, 0.01))
+        patch.setattr("headstart.adapt.finetune.Probe", quick)
+        yield

@@ -531,7 +531,7 @@ def test_a_subset_stays_within_the_depth(models: Models) -> None:
 def test_dropout_is_off_where_a_forward_calls_it_as_a_function(tmp_path: Any) -> None:
     """Whisper's layers hand their share to functional dropout; another's is a layer of its own."""
     import headstart.sources as sources
-    from headstart.adapt.finetune import without_dropout
+    from headstart.adapt.techniques.dropout import without_dropout
     from sources_for_tests import write_model
 
     module: Any = sources.load(str(write_model(tmp_path / "whisper", "whisper"))).module

@@ -7,7 +7,7 @@ from headstart.adapt.baselines import BASELINES
 from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.folds import carve, plan
-from headstart.adapt.method import Choosy, Context, Method, Trained
+from headstart.adapt.method import Checks, Choosy, Context, Method, Trained
 from headstart.adapt.probe import Probe
 
 # By itself a probe is logistic; a run lets it choose its head (docs/heads.md has the numbers).
@@ -17,6 +17,7 @@ __all__ = [
     "BASELINES",
     "BUILTIN",
     "Adapted",
+    "Checks",
     "Choosy",
     "Context",
     "FewShot",

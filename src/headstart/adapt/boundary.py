@@ -40,7 +40,7 @@ class Cached:
 
     inputs: Batch
     hidden: Tensor
-    boundary: Boundary | End
+    boundary: Place
 
     def embed(self) -> Tensor:
         return self.boundary.embed(self)
@@ -55,6 +55,8 @@ class Cached:
 class Boundary:
     """The place before the first moving block of a backbone."""
 
+    by_length = True  # a state has the length of its example, where examples have one
+
     def __init__(self, backbone: Backbone, stage: str) -> None:
         self.stage = stage
         self._backbone = backbone
@@ -64,6 +66,10 @@ class Boundary:
         self._entry = modules[backbone.stages[at].modules[0]]
         self._front = [modules[name] for s in backbone.stages[:at] for name in s.modules]
         self._tuples: set[int] = set()  # front modules that return tuples
+
+    def inputs(self, feed: Feed, rows: np.ndarray) -> Batch:
+        """Return what the back still looks at: shapes, masks and positions."""
+        return feed.shell(rows)
 
     def capture(self, inputs: Batch) -> Tensor:
         """Run the frozen front; returns the hidden state (n, ...)."""
@@ -104,9 +110,13 @@ class End:
     """The place behind the last block: nothing of the backbone moves, embeddings are all."""
 
     stage = "head"
+    by_length = False
 
     def __init__(self, backbone: Backbone) -> None:
         self._backbone = backbone
+
+    def inputs(self, feed: Feed, rows: np.ndarray) -> Batch:
+        return {}
 
     def capture(self, inputs: Batch) -> Tensor:
         """Run the whole backbone; returns embeddings (n, d)."""
@@ -115,6 +125,9 @@ class End:
 
     def embed(self, batch: Cached) -> Tensor:
         return batch.hidden
+
+
+Place = Boundary | End
 
 
 def _arrive(module: nn.Module, args: Any, kwargs: Any) -> Any:
@@ -144,15 +157,15 @@ class Plain:
 class Replayed:
     """Batches from the boundary on. Examples of different lengths are kept each at its own."""
 
-    def __init__(self, feed: Feed, boundary: Boundary | End, hidden: Tensor | list[Tensor]) -> None:
+    def __init__(self, feed: Feed, boundary: Place, hidden: Tensor | list[Tensor]) -> None:
         self.feed = feed
         self._boundary = boundary
         self._hidden = hidden
 
     def batch(self, rows: np.ndarray) -> Cached:
         if isinstance(self._hidden, Tensor):
-            inputs = {} if isinstance(self._boundary, End) else self.feed.shell(rows)
-            return Cached(inputs, self._hidden[torch.from_numpy(rows)], self._boundary)
+            hidden = self._hidden[torch.from_numpy(rows)]
+            return Cached(self._boundary.inputs(self.feed, rows), hidden, self._boundary)
         inputs = self.feed.batch(rows)
         longest = int(inputs["attention_mask"].shape[1])
         first = self._hidden[int(rows[0])]
@@ -224,7 +237,7 @@ def _gap(feed: Feed, backbone: Backbone, boundary: Boundary, rows: np.ndarray) -
 
 
 def _captured(
-    feed: Feed, boundary: Boundary | End, rows: np.ndarray, step: Callable[[int], None]
+    feed: Feed, boundary: Place, rows: np.ndarray, step: Callable[[int], None]
 ) -> Tensor | list[Tensor]:
     """Return hidden states by row of the feed: stacked, or a list where lengths differ."""
     order = rows if feed.lengths is None else rows[np.argsort(feed.length_of(rows), kind="stable")]
@@ -234,7 +247,7 @@ def _captured(
         chosen = order[at : at + CAPTURE]
         inputs = feed.batch(chosen)
         hidden = boundary.capture(inputs)
-        if feed.lengths is None or isinstance(boundary, End):
+        if feed.lengths is None or not boundary.by_length:
             if stacked is None:
                 stacked = hidden.new_zeros(int(rows.max()) + 1, *hidden.shape[1:])
                 if hidden.ndim == 4:

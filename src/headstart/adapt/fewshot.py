@@ -6,7 +6,6 @@ batch, in which classes are evenly drawn, are compared at once.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,14 +22,13 @@ from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.finetune import rate_for
 from headstart.adapt.folds import folds_of
-from headstart.adapt.loop import Diverged, Loss, Phase, model_of, train
+from headstart.adapt.loop import Diverged, Loss, Phase, copied, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import embedded
 from headstart.adapt.pace import threads_of
 from headstart.adapt.parts import Parts
 from headstart.adapt.probe import Probe, temperature
 from headstart.adapt.watch import BATCH
-from headstart.compute.layout import lay_out
 from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, precision_for, suited_attention
 from headstart.compute.randomness import rng_for, seed_for
@@ -83,17 +81,22 @@ class FewShot:
             return "a class has a single example, which has no pair"
         return None
 
+    def check(self, context: Context) -> None:
+        """Raise UsageError for other tasks than classification, ModelError as `need_trainable`."""
+        assert context.source is not None
+        if context.data.task.name != "classification":
+            raise UsageError(
+                "The method few-shot is for classification, the task is "
+                f"{context.data.task.name}; use --method probe or finetune."
+            )
+        need_trainable(context.source.backbone)
+
     def adapt(self, context: Context) -> Trained:
         """Return the tuned model. Raises UsageError for other tasks than classification."""
         if context.source is None:
             raise ValueError("FewShot needs a backbone in the context.")
+        self.check(context)
         data = context.data
-        if data.task.name != "classification":
-            raise UsageError(
-                f"The method few-shot is for classification, the task is {data.task.name}; use "
-                "--method probe or finetune."
-            )
-        need_trainable(context.source.backbone)
         start = time.perf_counter()
         rows = np.arange(len(data))
         plan = self._plan(context)
@@ -180,8 +183,7 @@ class _Work:
     def tuned(self, rows: np.ndarray, purpose: str) -> _Tuned:
         """Return the backbone tuned on `rows`."""
         method, context = self._method, self._context
-        backbone = running(self._origin, copy.deepcopy(self._origin.module).float())
-        lay_out(backbone.module)
+        backbone = copied(self._origin)
         precision = precision_for(backbone.module)
         model = model_of(backbone, nn.Identity()).to(torch_device())
         size = min(method.batch, len(rows))

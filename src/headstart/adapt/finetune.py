@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,22 +21,22 @@ from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.folds import plan
 from headstart.adapt.gradient import Plan, RateTest, Training, fit
 from headstart.adapt.heads import Linear
-from headstart.adapt.loop import Norm, Phase
+from headstart.adapt.loop import Norm, Phase, copied
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import task_loss
 from headstart.adapt.parts import Part
 from headstart.adapt.probe import Probe
 from headstart.adapt.rates import Shape
 from headstart.adapt.reshaping import Together
-from headstart.adapt.settings import check_settings, check_suits
+from headstart.adapt.settings import check_augment, check_settings, check_suits
 from headstart.adapt.targets import ScaledLinear, Targets
 from headstart.adapt.technique import Reshapes, Setting, Technique
 from headstart.adapt.techniques import techniques
-from headstart.compute.layout import lay_out
+from headstart.adapt.techniques.dropout import without_dropout
 from headstart.compute.precision import precision_for
 from headstart.compute.randomness import rng_for
 from headstart.errors import UsageError
-from headstart.sources.backbone import Backbone, need_trainable, running
+from headstart.sources.backbone import Backbone, need_trainable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,29 +105,38 @@ class FineTune:
             raise ValueError("FineTune needs a backbone in the context.")
         return fit(self.training(context, context.source), context)
 
-    def check_model(self, backbone: Backbone) -> None:
-        """Raise UsageError for settings that `backbone` cannot have, before anything is made."""
-        moving_stages(backbone, self._depth(backbone))
-        check_suits(techniques(self.techniques), backbone)
-        if self.augment:
-            from headstart.data.augment import parse
+    def check(self, context: Context) -> None:
+        """Raise what `adapt` would for settings that this model or this modality cannot take."""
+        assert context.source is not None
+        backbone, chosen = context.source.backbone, techniques(self.techniques)
+        need_trainable(backbone)
+        if any(isinstance(technique, Reshapes) for technique in chosen):
+            backbone = copied(backbone)
+        backbone, made = self._reshaped(backbone, context, chosen)
+        self._test(backbone, context, made)
+        check_augment(self.augment, context.data.inputs.modality)
 
-            parse(self.augment, backbone.card.modality)
+    def _reshaped(
+        self, backbone: Backbone, context: Context, chosen: Sequence[Technique]
+    ) -> tuple[Backbone, Together]:
+        check_suits(chosen, backbone)
+        made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
+        backbone = made.fitting(backbone)
+        phases = self.phases(backbone, context, 10, made.instead, made.parts)
+        made.check(phases, backbone.module)
+        return backbone, made
 
     def training(self, context: Context, source: BackboneFeaturiser) -> Training:
         """Return what is to be trained; the backbone's module is a copy."""
         origin, rows = source.backbone, context.training
         need_trainable(origin)
-        backbone = running(origin, copy.deepcopy(origin.module).float())
-        lay_out(backbone.module)
+        backbone = copied(origin)
         if not self.keep_dropout:
             without_dropout(backbone.module)
         chosen = techniques(self.techniques)
-        check_suits(chosen, backbone)
-        made = Together.of(chosen, backbone.module, self._setting(context, backbone, chosen))
-        backbone = made.fitting(backbone)
+        backbone, made = self._reshaped(backbone, context, chosen)
         plan = partial(self.phases, backbone, context, instead=made.instead, parts=made.parts)
-        made.check(plan(10), backbone.module)
+        features = source.features(context.data.inputs, progress=context.progress)
         batch = min(self.batch, max(2, len(rows)))
         if batch < self.batch:
             context.say(f"Batches have {batch} examples: there are no more to train on.")
@@ -136,7 +144,7 @@ class FineTune:
             name=self._title(source, chosen),
             method=self.name,
             backbone=backbone,
-            head=self._head(context, source),
+            head=self._head(context, features[rows]),
             plan=plan,
             test=self._test(backbone, context, made),
             epochs=self.epochs or habit_of(backbone).epochs,
@@ -151,7 +159,7 @@ class FineTune:
             views=self.views,
             metric=self.metric,
             settings=repr(self),
-            frozen=source.features(context.data.inputs) if not chosen else None,
+            frozen=None if chosen else features,
             facts=made.facts,
         )
 
@@ -232,11 +240,10 @@ class FineTune:
         chain = equipped(parse(self.augment, context.data.inputs.modality))
         return chain if len(chain) else None
 
-    def _head(self, context: Context, source: BackboneFeaturiser) -> ScaledLinear:
-        """Fit a probe on the training rows, and take over its function."""
+    def _head(self, context: Context, features: np.ndarray) -> ScaledLinear:
+        """Fit a probe on the features of the training rows, and take over its function."""
         rows, task = context.training, context.data.task
         part = context.data.take(rows)
-        features = source.features(part.inputs, progress=context.progress)
         folds = plan(part, None, rng=rng_for(context.seed, "head"))
         scaled = Targets.of(context.data.targets, task, rows).values.numpy()[rows]
         fitted = Probe(calibrate=False).fit(features, scaled, task, folds)
@@ -244,19 +251,6 @@ class FineTune:
         assert isinstance(fitted.head, Linear)
         head.start_from(fitted.head)
         return head
-
-
-FUNCTIONAL = ("dropout", "dropout_p", "dropout_prob", "layerdrop")
-
-
-def without_dropout(module: nn.Module) -> None:
-    """Switch dropout off: its layers, and the shares that a forward hands to functional dropout."""
-    for part in module.modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd):
-            part.p = 0.0
-        for name, value in vars(part).items():
-            if isinstance(value, float) and name.endswith(FUNCTIONAL):
-                setattr(part, name, 0.0)
 
 
 def _timed(phases: list[Phase], shares: list[float], steps: int) -> tuple[Phase, ...]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import time
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,22 +12,22 @@ from torch import Tensor, nn
 
 from headstart.adapt.boundary import Plain, Replayed, Source, source_for
 from headstart.adapt.feed import Feed
-from headstart.adapt.finetune import FineTune, habit_of, scaled_head, without_dropout
-from headstart.adapt.loop import Diverged, Phase, model_of, train
+from headstart.adapt.finetune import FineTune, habit_of, scaled_head
+from headstart.adapt.loop import Diverged, Phase, copied, model_of, train
 from headstart.adapt.method import Context
 from headstart.adapt.objective import embedded
 from headstart.adapt.pace import STEPS as PACED
-from headstart.adapt.pace import threads_of
+from headstart.adapt.pace import stand_in, threads_of
 from headstart.adapt.parts import Parts
+from headstart.adapt.techniques.dropout import without_dropout
 from headstart.adapt.watch import FITTED
-from headstart.compute.layout import lay_out
 from headstart.compute.machine import torch_device
 from headstart.compute.precision import Precision, precision_for
 from headstart.compute.progress import silent
 from headstart.compute.threads import threads
 from headstart.data.dataset import Dataset
 from headstart.errors import ModelError
-from headstart.sources.backbone import Backbone, need_trainable, running
+from headstart.sources.backbone import Backbone, need_trainable
 
 LOOKED_AT = 8  # examples
 STEPS = 2  # measured a phase; the first one warms up
@@ -62,7 +60,8 @@ def forecast(method: FineTune, context: Context) -> Forecast:
     if context.source is None:
         raise ValueError("forecast needs a backbone in the context.")
     need_trainable(context.source.backbone)
-    backbone = _twin(context.source.backbone)
+    backbone = copied(context.source.backbone)
+    without_dropout(backbone.module)
     part = _typical(context.data, context.training)
     began = time.perf_counter()
     feed = Feed(backbone, part.inputs)
@@ -76,13 +75,6 @@ def forecast(method: FineTune, context: Context) -> Forecast:
         ) from None
     finally:
         feed.close()
-
-
-def _twin(origin: Backbone) -> Backbone:
-    backbone = running(origin, copy.deepcopy(origin.module).float())
-    lay_out(backbone.module)
-    without_dropout(backbone.module)
-    return backbone
 
 
 def _typical(data: Dataset, rows: np.ndarray) -> Dataset:
@@ -131,8 +123,7 @@ def _measured(
 
 def _source(feed: Feed, backbone: Backbone, parts: Parts, phase: Phase, rows: np.ndarray) -> Source:
     """Return batches from the boundary before the first block that moves, as training would."""
-    names = [name for part in phase.rates for name in parts.parameters(part)]
-    moving = [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]
+    moving = parts.in_backbone(phase.rates)
     source, _ = source_for(feed, backbone, moving, rows, lambda stage: silent(stage, len(rows)))
     return source
 
@@ -145,16 +136,10 @@ def _seconds(
     pair = send_to_device(source.batch(rows), torch_device()), torch.zeros(0)
     still = Phase(
         name="forecast", steps=STEPS, rates=dict.fromkeys(phase.rates, 0.0),
-        loss=lambda made, inputs, _t, _p: _loss(made, backbone, inputs, precision),
-        norm=phase.norm,
+        loss=stand_in(backbone, precision), norm=phase.norm,
     )  # fmt: skip
     steps = train(model, parts, (still,), lambda _at, _used: iter([pair] * STEPS), seed=0)
     return min([taken.seconds for taken in steps][1:])
-
-
-def _loss(model: nn.ModuleDict, backbone: Backbone, inputs: Any, precision: Precision) -> Tensor:
-    out: Tensor = model["head"](embedded(backbone, inputs, precision)).square().mean()
-    return out
 
 
 def _forward(backbone: Backbone, source: Source, rows: np.ndarray, precision: Precision) -> float:
@@ -178,6 +163,7 @@ def _kept(
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda value: value):
-        loss = _loss(model, backbone, send_to_device(source.batch(rows), torch_device()), precision)
+        batch = send_to_device(source.batch(rows), torch_device())
+        loss = stand_in(backbone, precision)(model, batch, torch.zeros(0), 0.0)
     del loss
     return sum(found.values())

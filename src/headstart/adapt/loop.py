@@ -5,6 +5,7 @@ Logging, early stopping and checkpoints belong to the caller, who reads the step
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from headstart.adapt.parts import Parts
 from headstart.adapt.rates import BETAS, Shape, momentum, share
+from headstart.compute.layout import lay_out
+from headstart.sources.backbone import Backbone, running
 
 Loss = Callable[[nn.ModuleDict, Any, Tensor, float], Tensor]
 Norm = Literal["frozen", "trained", "recalibrated"]
@@ -80,6 +83,13 @@ class Diverged(ArithmeticError):
 def model_of(backbone: Any, head: nn.Module) -> nn.ModuleDict:
     """Put a backbone's module and a head side by side."""
     return nn.ModuleDict({"backbone": backbone.module, "head": head})
+
+
+def copied(origin: Backbone) -> Backbone:
+    """Return a backbone whose module is a copy in float32, laid out for training."""
+    backbone = running(origin, copy.deepcopy(origin.module).float())
+    lay_out(backbone.module)
+    return backbone
 
 
 def train(

@@ -96,3 +96,11 @@ class Choosy(Protocol):
 
         `training`: the rows of `data` that are left once validation is set apart.
         """
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A method whose settings may not fit a model or a task, and that knows before it is run."""
+
+    def check(self, context: Context) -> None:
+        """Raise what `adapt` would at once. The context's backbone is there, and not changed."""

@@ -37,7 +37,7 @@ def pace(
     other = running(backbone, twin["backbone"])
     pair = _typical(feed, rows, batch), torch.zeros(0)
     still = dict.fromkeys(rates, 0.0)  # costs the same, and cannot diverge
-    phase = Phase(name="pace", steps=STEPS, rates=still, loss=_stand_in(other, precision))
+    phase = Phase(name="pace", steps=STEPS, rates=still, loss=stand_in(other, precision))
     with threads(count):
         steps = train(twin, parts, (phase,), lambda _at, _used: iter([pair] * STEPS), seed=0)
         try:
@@ -72,7 +72,7 @@ def _typical(feed: Feed, rows: np.ndarray, batch: int) -> Batch:
     return found
 
 
-def _stand_in(backbone: Backbone, precision: Precision) -> Callable[..., Tensor]:
+def stand_in(backbone: Backbone, precision: Precision) -> Callable[..., Tensor]:
     """Return a loss as dear as the real one, on another copy of the backbone."""
 
     def loss(model: nn.ModuleDict, inputs: Any, targets: Tensor, progress: float) -> Tensor:

@@ -49,6 +49,11 @@ class Parts:
     def parameters(self, part: str) -> tuple[str, ...]:
         return self._found(part).parameters
 
+    def in_backbone(self, parts: Iterable[str]) -> list[str]:
+        """Return the parameters of `parts` that are the backbone's, as its module calls them."""
+        names = [name for part in parts for name in self.parameters(part)]
+        return [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]
+
     def modules(self, part: str) -> tuple[str, ...]:
         return self._found(part).modules
 

@@ -188,8 +188,7 @@ class Progressing:
         feed, seen = self._feed, self._feed.every_view(self._rows)
         if any(t.whole for t in self._training.techniques if isinstance(t, Mixes)):
             return Plain(feed)
-        names = [name for part in phase.rates for name in self._parts.parameters(part)]
-        moving = [name.removeprefix("backbone.") for name in names if name.startswith("backbone.")]
+        moving = self._parts.in_backbone(phase.rates)
         rows = np.concatenate([seen, self._context.validation]) if len(seen) else seen
         source, about = source_for(
             feed, self._training.backbone, moving, rows,

@@ -28,6 +28,7 @@ class Together:
     def of(cls, techniques: Sequence[Technique], module: nn.Module, setting: Setting) -> Together:
         """Let every technique that reshapes change `module`, in place."""
         changes = [t.reshape(module, setting) for t in techniques if isinstance(t, Reshapes)]
+        module.eval()  # modules are born in training mode: a new one would draw before step 1
         return cls(tuple(techniques), tuple(changes))
 
     @property
@@ -62,8 +63,18 @@ class Together:
             one.restored(module)
 
     def check(self, phases: Iterable[Phase], module: nn.Module) -> None:
-        """Raise UsageError where an adapter to be saved alone would not be all that has changed."""
+        """Raise UsageError where an adapter to be saved alone would not be all that has changed.
+
+        And for a pull towards pretrained weights where vectors are learned that never were any.
+        """
         phases = tuple(phases)
+        pulling = [t.name for t in self.techniques if getattr(t, "towards_start", False)]
+        vectors = [name for one in self.changes if one.tokens for name in one.parts]
+        if pulling and vectors:
+            raise UsageError(
+                f"{pulling[0]!r} pulls weights towards the pretrained ones, but the vectors of "
+                f"{vectors[0]!r} start at random. Leave one of them out, or take 'lora'."
+            )
         kept = [one for one in self.changes if one.adapter is not None]
         if len(kept) > 1:
             raise UsageError("Only one adapter can be saved; take save=merged for the other.")

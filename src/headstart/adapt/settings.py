@@ -55,6 +55,14 @@ def _check_rate(rate: object) -> None:
         raise UsageError(f'FineTune.rate must be a number > 0 or "test", got {rate!r}.')
 
 
+def check_augment(augment: str, modality: str) -> None:
+    """Raise UsageError for an augmentation that there is not, or that is for another modality."""
+    if augment:
+        from headstart.data.augment import parse
+
+        parse(augment, modality)
+
+
 def check_suits(chosen: Sequence[Technique], backbone: Backbone) -> None:
     """Raise UsageError for a technique of another modality."""
     for technique in chosen:

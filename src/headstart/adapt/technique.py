@@ -97,7 +97,10 @@ class Mixes(Protocol):
 
 @runtime_checkable
 class Penalises(Protocol):
-    """Adds a number to the loss that depends on the weights alone."""
+    """Adds a number to the loss that depends on the weights alone.
+
+    `towards_start`, where it has it and it is true: pulls weights towards the pretrained ones.
+    """
 
     def penalty(self, model: nn.ModuleDict, setting: Setting) -> Callable[[], Tensor]:
         """Return the penalty of the model as it is when it is called; `model` is at its start."""

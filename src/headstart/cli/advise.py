@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.common import Column, Encoding, Json, Root, Target, screen_for
+from headstart.cli.common import (
+    Column,
+    Encoding,
+    Group,
+    Json,
+    Kind,
+    Modality,
+    Models,
+    Pickle,
+    Root,
+    Seed,
+    Target,
+    screen_for,
+)
 from headstart.compute.footprint import GRID, WATTS
 
 
@@ -18,9 +31,7 @@ def register(app: typer.Typer) -> None:
 
 def advise(
     data: Annotated[str, typer.Argument(help="Labelled data, of any form that transfer takes.")],
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model id or folder; may be given several times.")
-    ] = None,
+    model: Models = None,
     budget: Annotated[str, typer.Option(help="Time that there is: 90s, 10m, 1h.")] = "10m",
     target_domain: Annotated[
         Path | None, typer.Option(help="Unlabelled examples of where the model will be used.")
@@ -33,17 +44,13 @@ def advise(
     input: Column = None,
     target: Target = None,
     test: Annotated[str | None, typer.Option(help="Data that is the sealed test part.")] = None,
-    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classification, multi-label or regression.")
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    group: Group = None,
+    task: Kind = None,
+    modality: Modality = None,
     encoding: Encoding = "utf-8",
     root: Root = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Accept pickled weights (read with weights_only).")
-    ] = False,
+    seed: Seed = 0,
+    allow_pickle: Pickle = False,
     as_json: Json = False,
 ) -> None:
     """Say how to transfer to DATA, why, and what it will cost, before anything is trained."""

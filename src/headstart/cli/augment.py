@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.common import Column, Encoding, Root, Target, screen_for
+from headstart.cli.common import Column, Encoding, Modality, Root, Seed, Target, screen_for
 
 
 def register(app: typer.Typer) -> None:
@@ -25,13 +25,13 @@ def augment(
     ] = "auto",
     count: Annotated[int, typer.Option(min=1, max=100, help="Examples on the sheet.")] = 8,
     views: Annotated[int, typer.Option(min=1, max=20, help="Changed forms of each.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     out: Annotated[
         Path, typer.Option(help="The sheet: .html, or .png of pictures and spectrograms.")
     ] = Path("augment.html"),
     input: Column = None,
     target: Target = None,
-    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    modality: Modality = None,
     encoding: Encoding = "utf-8",
     root: Root = None,
 ) -> None:

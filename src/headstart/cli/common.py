@@ -17,6 +17,16 @@ Target = Annotated[
     str | None, typer.Option(help="Column of the targets; several as a,b,c (0/1 columns).")
 ]
 Encoding = Annotated[str, typer.Option(help="Encoding of text files.")]
+Group = Annotated[
+    str | None, typer.Option(help="Column of groups that must not part (patient, speaker).")
+]
+Kind = Annotated[str | None, typer.Option(help="classification, multi-label or regression.")]
+Modality = Annotated[str | None, typer.Option(help="image, text or audio.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Pickle = Annotated[bool, typer.Option(help="Accept pickled weights (read with weights_only).")]
+Models = Annotated[
+    list[str] | None, typer.Option(help="Model id or folder; may be given several times.")
+]
 Root = Annotated[Path | None, typer.Option(help="Folder that paths in a table are relative to.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from headstart.cli.common import Json
+from headstart.cli.common import Json, Modality
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def models(
-    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    modality: Modality = None,
     task: Annotated[
         str | None, typer.Option(help="What it was trained for: classification, detection, …")
     ] = None,

@@ -7,7 +7,19 @@ from typing import Annotated
 
 import typer
 
-from headstart.cli.common import Column, Encoding, Json, Root, Target, screen_for
+from headstart.cli.common import (
+    Column,
+    Encoding,
+    Group,
+    Json,
+    Kind,
+    Modality,
+    Pickle,
+    Root,
+    Seed,
+    Target,
+    screen_for,
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -39,17 +51,13 @@ def rank(
     ] = "own",
     input: Column = None,
     target: Target = None,
-    group: Annotated[str | None, typer.Option(help="Column of groups.")] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classification, multi-label or regression.")
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    group: Group = None,
+    task: Kind = None,
+    modality: Modality = None,
     encoding: Encoding = "utf-8",
     root: Root = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Accept pickled weights (read with weights_only).")
-    ] = False,
+    seed: Seed = 0,
+    allow_pickle: Pickle = False,
     as_json: Json = False,
 ) -> None:
     """Rank pretrained models for DATA, best first, without training them."""

@@ -11,8 +11,14 @@ import typer
 from headstart.cli.common import (
     Column,
     Encoding,
+    Group,
     Json,
+    Kind,
+    Modality,
+    Models,
+    Pickle,
     Root,
+    Seed,
     Target,
     answered,
     interval,
@@ -33,9 +39,7 @@ def transfer(
         str | None,
         typer.Argument(help="Folder (one sub-folder a class, or with labels.csv), or a table."),
     ] = None,
-    model: Annotated[
-        list[str] | None, typer.Option(help="Model id or folder; may be given several times.")
-    ] = None,
+    model: Models = None,
     method: Annotated[str, typer.Option(help="auto, probe, few-shot or finetune.")] = "auto",
     set: Annotated[
         list[str] | None,
@@ -46,21 +50,15 @@ def transfer(
     test: Annotated[
         str | None, typer.Option(help="Data that becomes the sealed test part.")
     ] = None,
-    group: Annotated[
-        str | None, typer.Option(help="Column of groups that must not part (patient, speaker).")
-    ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="classification, multi-label or regression.")
-    ] = None,
-    modality: Annotated[str | None, typer.Option(help="image, text or audio.")] = None,
+    group: Group = None,
+    task: Kind = None,
+    modality: Modality = None,
     budget: Annotated[str, typer.Option(help="Time for the whole run: 90s, 10m, 1h.")] = "10m",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     out: Annotated[Path | None, typer.Option(help="The RUN folder; must not exist yet.")] = None,
     encoding: Encoding = "utf-8",
     root: Root = None,
-    allow_pickle: Annotated[
-        bool, typer.Option(help="Accept pickled weights (read with weights_only).")
-    ] = False,
+    allow_pickle: Pickle = False,
     auto_remedy: Annotated[
         bool, typer.Option(help="Train once more where a curve shows what is wrong.")
     ] = False,

@@ -23,6 +23,7 @@ from headstart.recipe import Recipe, anchored
 from headstart.records import RunRecord
 from headstart.report.page import write_report
 from headstart.run.auto import decide, foresee
+from headstart.run.beforehand import refuse_unfit
 from headstart.run.choosing import Entry, best
 from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
@@ -130,17 +131,6 @@ def method_named(name: str) -> Method | None:
     return known.get(name)
 
 
-def _check_models(recipe: Recipe, sources: Sequence[BackboneFeaturiser]) -> None:
-    """Refuse settings that somebody made and a model cannot have, before RUN is made."""
-    for method in _configured(recipe, BUILTIN):
-        check = getattr(method, "check_model", None)
-        if check is None or slug(method.name) not in recipe.methods:
-            continue
-        for source in sources:
-            if source.backbone.trainable:
-                check(source.backbone)
-
-
 def _say_notes(job: Job) -> None:
     """Say what sources assumed of their models."""
     for card in (featuriser.backbone.card for featuriser in job.backbones):
@@ -159,6 +149,13 @@ def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
     configured: list[Method] = []
     for method in methods:
         settings = recipe.methods.get(slug(method.name), {})
+        takes = [one.name for one in fields(method)]  # type: ignore[arg-type]
+        strange = sorted(set(settings) - set(takes))
+        if strange:
+            raise UsageError(
+                f"The method {slug(method.name)} has no setting {strange[0]!r}; it has "
+                f"{', '.join(takes) or 'none'}."
+            )
         try:
             settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
             configured.append(replace(method, **settings))  # type: ignore[type-var]
@@ -307,7 +304,7 @@ def start(
     for sentence in opened.facts.said:
         say(sentence)
     backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
-    _check_models(recipe, backbones)
+    refuse_unfit(recipe, _configured(recipe, BUILTIN), backbones, opened.splits.train)
     path = out or default_out(opened.facts.name)
     folder = RunFolder(path) if again else RunFolder.create(path)
     recipe = recipe.model_copy(update={"models": [f.backbone.card.id for f in backbones]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,24 @@ from headstart.adapt.technique import Reshaped, Setting
 from headstart.errors import UsageError
 
 FUNCTIONAL = ("dropout", "attention_dropout", "activation_dropout", "hidden_dropout")
+SHARES = ("dropout", "dropout_p", "dropout_prob", "layerdrop")  # ends of the names of all of them
+
+
+def handed_on(module: nn.Module, asked: Callable[[str], bool]) -> list[tuple[nn.Module, str]]:
+    """Return (part, attribute) of the shares that a forward hands to a function, by name."""
+    return [
+        (part, name) for part in module.modules() for name, value in vars(part).items()
+        if isinstance(value, float) and asked(name)
+    ]  # fmt: skip
+
+
+def without_dropout(module: nn.Module) -> None:
+    """Switch dropout off: its layers, and the shares that a forward hands to functional dropout."""
+    for part in module.modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd):
+            part.p = 0.0
+    for part, name in handed_on(module, lambda name: name.endswith(SHARES)):
+        setattr(part, name, 0.0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,10 +53,7 @@ class Dropout:
             part for name, part in module.named_modules()
             if isinstance(part, nn.Dropout) and ".lora_dropout." not in f".{name}."
         ]  # fmt: skip
-        asked = [
-            (part, name) for part in module.modules() for name in FUNCTIONAL
-            if isinstance(part.__dict__.get(name), float)
-        ]  # fmt: skip
+        asked = handed_on(module, lambda name: name in FUNCTIONAL)
         if not layers and not asked:
             raise UsageError(
                 f"{setting.backbone.card.id} has no dropout to set; leave 'dropout' out, or take "

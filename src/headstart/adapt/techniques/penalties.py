@@ -37,11 +37,13 @@ class L2SP:
 
     Source: Li, Grandvalet and Davoine, ICML 2018 (L2-SP), alpha there. Of LoRA both factors are
     pulled to zero: half the sum of their squares bounds the nuclear norm of their product, which is
-    the way from the pretrained weights (Srebro, Rennie and Jaakkola, NeurIPS 2004).
+    the way from the pretrained weights (Srebro, Rennie and Jaakkola, NeurIPS 2004). Vectors before
+    a text were drawn at random: there is nothing to pull them to, and training refuses that.
     """
 
     weight: float = 0.01
     name = "l2-sp"
+    towards_start = True
 
     def __post_init__(self) -> None:
         _positive(self.weight)
