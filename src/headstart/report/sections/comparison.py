@@ -11,6 +11,7 @@ from headstart.records import Interval, RunRecord
 from headstart.report import draw, words
 from headstart.report.ranked import best_first
 from headstart.report.section import Section, fill
+from headstart.report.table import MEASURED, Cell, Column, Row, as_table, measured_cells
 
 FLOORS = {"r2": -0.5}  # R² has no lower bound: a wild model must not squeeze all others together
 
@@ -66,10 +67,11 @@ def scale_of(facts: Facts) -> draw.Axis:
 
 def row_picture(facts: Facts, entry: Entry, scale: draw.Axis) -> Markup:
     parts = draw.grid(scale, "100%")
+    about = f"{entry.name}: {words.interval_text(facts.metric, entry.score)}"
     if facts.reference is not None:
         place = f"{scale.at(facts.reference)}%"
         parts.append(draw.line(place, 0, place, "100%", "reference"))
-    mark = Markup("").join(draw.interval_mark(scale, entry.score, 0, entry.role))
+    mark = Markup("").join(draw.interval_mark(scale, entry.score, 0, entry.role, about))
     parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
     return draw.canvas(parts, "100%", "forest")
 
@@ -83,14 +85,9 @@ measurements without intervals.{% endif %}
 
 {% if facts.reference is not none %} The dashed line marks the best baseline,
 <b>{{ facts.against }}</b>.{% endif %}</p>
-<p class="legend" aria-hidden="true">
-{% for role, what in (("candidate", "pretrained model"), ("baseline", "baseline")) %}
-<span><svg width="16" height="16"><circle class="{{ role }}" cx="8" cy="8" r="6"/></svg>
-{{- what }}</span>
-{% endfor %}</p>
-<ol class="chart">
+{{ legend }}<ol class="chart">
 {% for entry, value, between, picture in rows %}
-<li{{ ' class="chosen"'|safe if entry.chosen }}>
+<li data-series="{{ entry.role }}"{{ ' class="chosen"'|safe if entry.chosen }}>
 <span class="name">{{ entry.name }} {% if entry.chosen %}<span class="tag">chosen</span>{% endif %}
 <span class="away">{{ entry.role }}</span></span>
 <span class="drawing">{{ picture }}</span>
@@ -100,7 +97,20 @@ measurements without intervals.{% endif %}
 </ol>
 <div class="chart axis" aria-hidden="true"><span class="name"></span>
 <span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ table }}
 """
+
+
+def values(facts: Facts) -> Markup:
+    """Return the drawing's values as a table."""
+    columns = [Column("Result", numeric=False, first="ascending"),
+               Column("Role", numeric=False, first="ascending"), *MEASURED]  # fmt: skip
+    rows = [
+        Row((Cell(e.name, value=e.name), Cell(e.role, value=e.role),
+             *measured_cells(facts.metric, e.score)), strong=e.chosen)
+        for e in facts.entries
+    ]  # fmt: skip
+    return as_table(f"{words.metric_title(facts.metric)} of all results", columns, rows)
 
 
 def render(facts: Facts) -> str:
@@ -124,6 +134,8 @@ def render(facts: Facts) -> str:
         rows=rows,
         lower=words.lower_is_better(metric),
         intervals=any(between for _, _, between, _ in rows),
+        legend=draw.roles(),
+        table=values(facts),
         ticks=draw.canvas(draw.tick_labels(scale, texts, 14), 20, "forest"),
     )
 

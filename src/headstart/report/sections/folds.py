@@ -9,7 +9,8 @@ from markupsafe import Markup
 from headstart.records import CrossValidation, Interval, RunRecord
 from headstart.report import draw, words
 from headstart.report.section import Section, fill
-from headstart.report.sections.paired import ANSWERS, TONES, scale_of, signed_ticks
+from headstart.report.sections.paired import ANSWERS, TONES, said, scale_of, signed_ticks
+from headstart.report.table import Cell, Column, Row, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,9 @@ def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -
         for gap in gaps
         if scale.low <= gap <= scale.high
     ]  # fmt: skip
-    marks += draw.interval_mark(scale, found.difference, -4, f"main {TONES[found.answer]}")
+    marks += draw.interval_mark(
+        scale, found.difference, -4, f"main {TONES[found.answer]}", said(found)
+    )
     parts.append(draw.tag("svg", Markup("").join(marks), y="50%", overflow="visible"))
     return draw.canvas(parts, "100%", "forest")
 
@@ -71,8 +74,24 @@ training examples, so intervals and p-values are corrected for that (Nadeau and 
 </ol>
 <div class="chart axis" aria-hidden="true"><span class="name"></span>
 <span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ table }}
 <ul>{% for c in facts.found %}<li>{{ c.words }}</li>{% endfor %}</ul>
 """
+
+
+def values(facts: Facts) -> Markup:
+    """Return what each fold said as a table."""
+    columns = [Column("Against", numeric=False, first="ascending"),
+               Column("Repeat", first="ascending"), Column("Fold", first="ascending"),
+               Column("Difference")]  # fmt: skip
+    rows = []
+    for c, gaps in zip(facts.found, facts.gaps, strict=True):
+        for at, gap in enumerate(gaps):
+            repeat, fold = at // c.folds + 1, at % c.folds + 1
+            size, _ = words.difference_text(c.metric, Interval(value=gap))
+            rows.append(Row((Cell(c.against, value=c.against), Cell(f"{repeat}", value=repeat),
+                             Cell(f"{fold}", value=fold), Cell(size, value=gap))))  # fmt: skip
+    return as_table("Difference in each fold", columns, rows)
 
 
 def render(facts: Facts) -> str:
@@ -84,7 +103,7 @@ def render(facts: Facts) -> str:
         rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
     first = facts.found[0]
     ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(first.metric, scale), 14), 20, "f")
-    return fill(TEMPLATE, facts=facts, rows=rows, first=first, ticks=ticks)
+    return fill(TEMPLATE, facts=facts, rows=rows, first=first, ticks=ticks, table=values(facts))
 
 
 SECTION = Section("folds", "Over many splits", collect, render)

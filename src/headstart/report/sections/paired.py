@@ -6,10 +6,18 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headstart.records import Comparison, Interval, RunRecord
+from headstart.records import Comparison, CrossValidation, Interval, RunRecord
 from headstart.report import draw, words
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import (
+    DIFFERENCE,
+    Cell,
+    Column,
+    Row,
+    as_table,
+    difference_cells,
+    render_table,
+)
 
 DWARFS = 4.0  # times the next largest difference: beyond, the drawing would hide the others
 ANSWERS = {"helps": "helps", "no clear difference": "no clear difference",
@@ -57,10 +65,15 @@ def signed_ticks(metric: str, scale: draw.Axis) -> list[str]:
     return [f"{factor * t:+.6g}".replace("-", words.MINUS) if t else "0" for t in scale.ticks]
 
 
-def picture(scale: draw.Axis, difference: Interval, tone: str) -> Markup:
+def said(found: Comparison | CrossValidation) -> str:
+    size, between = words.difference_text(found.metric, found.difference)
+    return f"against {found.against}: {size}" + (f" ({between})" if between else "")
+
+
+def picture(scale: draw.Axis, difference: Interval, tone: str, about: str) -> Markup:
     zero = f"{scale.at(0.0)}%"
     parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
-    mark = Markup("").join(draw.interval_mark(scale, difference, 0, tone))
+    mark = Markup("").join(draw.interval_mark(scale, difference, 0, tone, about))
     parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
     return draw.canvas(parts, "100%", "forest")
 
@@ -81,6 +94,7 @@ difference is claimed goes by the p-value corrected for
 </ol>
 <div class="chart axis" aria-hidden="true"><span class="name"></span>
 <span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ values }}
 <h3>In words</h3>
 <ul>{% for c in facts.comparisons %}<li>{{ c.words }}</li>{% endfor %}</ul>
 {% if facts.because %}
@@ -126,15 +140,28 @@ def table_of(facts: Facts) -> Markup:
     return render_table("Tests of each comparison, and what each side cost", columns, rows)
 
 
+def values(facts: Facts) -> Markup:
+    """Return the drawing's values as a table."""
+    columns = [Column("Against", numeric=False, first="ascending"),
+               Column("Answer", numeric=False, first="ascending"), *DIFFERENCE]  # fmt: skip
+    rows = [
+        Row((Cell(c.against, value=c.against), Cell(ANSWERS[c.answer], value=ANSWERS[c.answer]),
+             *difference_cells(c.metric, c.difference)))
+        for c in facts.comparisons
+    ]  # fmt: skip
+    return as_table(f"Differences in {words.metric_title(facts.metric)}", columns, rows)
+
+
 def render(facts: Facts) -> str:
     scale = scale_of([c.difference for c in facts.comparisons])
     rows = []
     for c in facts.comparisons:
         size, between = words.difference_text(c.metric, c.difference)
-        drawing = picture(scale, c.difference, f"main {TONES[c.answer]}")
+        drawing = picture(scale, c.difference, f"main {TONES[c.answer]}", said(c))
         rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
     ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(facts.metric, scale), 14), 20, "f")
-    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks, table=table_of(facts))
+    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks, table=table_of(facts),
+                values=values(facts))  # fmt: skip
 
 
 SECTION = Section("paired", "Against each baseline", collect, render)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from headstart.records import RunRecord, SeedSpread
 from headstart.report import draw, words
 from headstart.report.section import Section, fill
+from headstart.report.table import Cell, Column, Row, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ def collect(record: RunRecord) -> Facts | None:
 
 
 def picture(scale: draw.Axis, spread: SeedSpread) -> Markup:
+    about = f"{spread.result}, mean: {words.interval_text(spread.metric, spread.mean)}"
     marks = [
         draw.tag(
             "circle", draw.tag("title", f"seed {seed}: {words.value_text(spread.metric, value)}"),
@@ -33,7 +35,7 @@ def picture(scale: draw.Axis, spread: SeedSpread) -> Markup:
         )
         for seed, value in zip(spread.seeds, spread.values, strict=True)
     ]  # fmt: skip
-    marks += draw.interval_mark(scale, spread.mean, -4, "main")
+    marks += draw.interval_mark(scale, spread.mean, -4, "main", about)
     parts = draw.grid(scale, "100%")
     parts.append(draw.tag("svg", Markup("").join(marks), y="50%", overflow="visible"))
     return draw.canvas(parts, "100%", "forest")
@@ -54,7 +56,22 @@ seeds are few). A difference between two results that is smaller than this sprea
 </ol>
 <div class="chart axis" aria-hidden="true"><span class="name"></span>
 <span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ table }}
 """
+
+
+def values(facts: Facts) -> Markup:
+    """Return what each seed gave as a table."""
+    columns = [Column("Result", numeric=False, first="ascending"),
+               Column("Seed", first="ascending"),
+               Column(words.metric_title(facts.metric))]  # fmt: skip
+    rows = [
+        Row((Cell(s.result, value=s.result), Cell(f"{seed}", value=seed),
+             Cell(words.value_text(facts.metric, value), value=value)))
+        for s in facts.spreads
+        for seed, value in zip(s.seeds, s.values, strict=True)
+    ]  # fmt: skip
+    return as_table("The metric of each seed", columns, rows)
 
 
 def render(facts: Facts) -> str:
@@ -74,7 +91,7 @@ def render(facts: Facts) -> str:
     step = scale.ticks[1] - scale.ticks[0]
     texts = [f"{100 * t:g}" if share else words.number(t, step * 10) for t in scale.ticks]
     ticks = draw.canvas(draw.tick_labels(scale, texts, 14), 20, "f")
-    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks)
+    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks, table=values(facts))
 
 
 SECTION = Section("seeds", "How much is luck", collect, render)
