@@ -42,16 +42,20 @@ class Plane:
 def log_axis(low: float, high: float) -> tuple[Axis, tuple[str, ...]]:
     """Return an axis over log10 of values in [low, high], low > 0, and the texts of its ticks.
 
-    Ticks are 1, 2 and 5 times powers of ten, or the powers alone where those are many.
+    Ticks are 1, 2 and 5 times powers of ten, the powers alone where those are many, and more where
+    they would be fewer than two.
     """
     first, last = math.log10(low), math.log10(high)
     if last - first < 0.3:
         first, last = first - 0.15, last + 0.15
     steps = (1,) if last - first > 3 else (1, 3) if last - first > 1.6 else (1, 2, 5)
-    values = [
-        m * 10.0**p for p in range(math.floor(first), math.ceil(last) + 1) for m in steps
-        if first - 1e-9 <= math.log10(m * 10.0**p) <= last + 1e-9
-    ]  # fmt: skip
+    for tried in (steps, tuple(range(1, 10))):
+        values = [
+            m * 10.0**p for p in range(math.floor(first), math.ceil(last) + 1) for m in tried
+            if first - 1e-9 <= math.log10(m * 10.0**p) <= last + 1e-9
+        ]  # fmt: skip
+        if len(values) > 1:
+            break
     texts = tuple(f"{v:,.10g}" for v in values)
     return Axis(first, last, tuple(math.log10(v) for v in values)), texts
 
