@@ -9,13 +9,18 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import records_for_tests as samples
 from evidence_for_tests import evidence
 from headstart.errors import RunError
-from headstart.records import RunRecord
+from headstart.evaluate.evidence import MOST_CURVES
+from headstart.evaluate.precision_recall import POINTS as MOST_POINTS
+from headstart.evaluate.tables import HARDEST, MOST_GROUPS
+from headstart.records import HardExample, RunRecord
 from headstart.report import page
 from headstart.report.sections import SECTIONS
 
@@ -197,6 +202,43 @@ def test_pictures_stop_before_the_page_grows_too_large() -> None:
     made = page.render(samples.classification(), pictures={f"p{i}": big for i in range(9)})
     assert 1_000_000 < len(made.encode()) < 2_000_000
     assert "2 examples had no room" in Tree(made).text
+
+
+def test_the_largest_page_stays_below_6_mb() -> None:
+    """Every section as large as a run can make it, with more to show than there is room for."""
+    rng = np.random.default_rng(0)
+    labels = [f"{'a very long name ' * 20}{i}" for i in range(60)]
+    record = evidence(groups=True).model_copy(update={"labels": labels})
+    best = record.result("probe: m")
+    curve, group = next(iter(best.pr_curves.values())), best.groups[0]
+    curve = curve.model_copy(update={name: list(rng.random(MOST_POINTS)) for name in
+                                     ("recall", "precision", "threshold")})  # fmt: skip
+    scores = {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 9.0}
+    hard = [HardExample(id=f"hard {i}", loss=1.0, truth=labels[0]) for i in range(HARDEST)]
+    best = best.model_copy(
+        update={
+            "groups": [group.model_copy(update={"group": name}) for name in labels[:MOST_GROUPS]],
+            "pr_curves": dict.fromkeys(labels[:MOST_CURVES], curve),
+            "per_class": dict.fromkeys(labels, scores),
+            "hardest": hard,
+        }
+    )
+    twins = [best.model_copy(update={"name": f"probe: model {i}"}) for i in range(100)]
+    record = record.model_copy(
+        update={
+            "results": [*record.results[:3], best, *twins],
+            "confusion": {"probe: m": rng.integers(1, 99, (60, 60)).tolist()},
+            "checks": record.checks * 20,
+        }
+    )
+    sound = '<audio controls src="data:audio/ogg;base64,{}"></audio>'.format("A" * 250_000)
+    pictures: dict[str, Any] = {example.id: sound for example in hard}
+    pictures |= {f"picture {i}": b"\xff\xd8\xff" + bytes(40_000) for i in range(500)}
+    made = page.render(record, pictures=pictures)
+    assert 3_000_000 < len(made.encode()) < 6_000_000
+    assert made.count("<audio") == 5 and "had no room on this page" in made
+    sections = set(re.findall(r'<section id="([\w-]+)"', made))
+    assert {"confusion", "groups", "recall", "hardest", "examples", "cost"} <= sections
 
 
 def test_a_thousand_classes_stay_small() -> None:

@@ -173,6 +173,16 @@ def test_what_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
         page.write(compare_runs(runs[:2]), tmp_path / "absent" / "page.html")
 
 
+def test_of_many_runs_the_best_is_shown_against_each(tmp_path: Path) -> None:
+    paths = [write_run(tmp_path / f"run {i}", sharp=2.0, seed=i) for i in range(12)]
+    found = compare_runs(paths)
+    assert len(found.comparisons) == 66 and len(found.shown) == 11
+    assert {c.candidate for c in found.shown} == {found.leader.name}
+    made = page.render(found)
+    assert "Shown are those with the" in made and "corrected for 66 comparisons" in made
+    assert len(made) < 400_000
+
+
 def test_the_page_is_escaped(runs: list[Path], tmp_path: Path) -> None:
     evil = "[red]<script>alert(1)</script>"
     place = tmp_path / evil.replace("/", "|")

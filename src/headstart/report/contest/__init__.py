@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from headstart.records import Comparison, Interval, RunRecord
 from headstart.report import words
 
+MOST_PAIRS = 45  # that are shown one by one: of ten runs
+
 
 @dataclass(frozen=True, slots=True)
 class Entrant:
@@ -60,6 +62,13 @@ class Contest:
     @property
     def leader(self) -> Entrant:
         return self.runs[0]
+
+    @property
+    def shown(self) -> tuple[Comparison, ...]:
+        """All comparisons, or of too many to be read those with the leader."""
+        if len(self.comparisons) <= MOST_PAIRS:
+            return self.comparisons
+        return tuple(c for c in self.comparisons if c.candidate == self.leader.name)
 
     def even(self) -> tuple[Entrant, ...]:
         """Return the leader and those that it does not clearly beat."""

@@ -77,7 +77,7 @@ def shown(contest: Contest) -> list[Text | Table]:
         scores_table(contest),
         Text(""),
     ]
-    parts += [Text(found.words) for found in contest.comparisons]
+    parts += [Text(found.words) for found in contest.shown]
     if contest.settings:
         table = Table(box=None, pad_edge=False)
         for title in ("Differs", *(run.name for run in contest.runs)):

@@ -85,18 +85,19 @@ def scores(contest: Contest) -> str:
 PAIRS = """
 <p>The run named first minus the other, on the same test examples. Whether a difference is claimed
 goes by the p-value corrected for {{ contest.comparisons|length|counted("comparison") }}
-(Holm 1979).</p>
+(Holm 1979).{% if contest.shown|length < contest.comparisons|length %} Shown are those with the
+best run; <code>--json</code> has all.{% endif %}</p>
 {{ chart }}
 {{ table }}
 <h3>In words</h3>
-<ul>{% for c in contest.comparisons %}<li>{{ c.words }}</li>{% endfor %}</ul>
+<ul>{% for c in contest.shown %}<li>{{ c.words }}</li>{% endfor %}</ul>
 """
 
 
 def pairs(contest: Contest) -> str:
-    scale = scale_of([c.difference for c in contest.comparisons])
+    scale = scale_of([c.difference for c in contest.shown])
     bars = []
-    for c in contest.comparisons:
+    for c in contest.shown:
         size, between = words.difference_text(c.metric, c.difference)
         name, tone = f"{c.candidate} against {c.against}", TONES[c.answer]
         about = f"{name}: {size}" + (f" ({between})" if between else "")

@@ -66,7 +66,7 @@ def pair_table(contest: Contest, answers: Mapping[str, str]) -> Markup:
     if counted:
         columns += [Column("Only the first right"), Column("Only the other right")]
     rows = []
-    for c in contest.comparisons:
+    for c in contest.shown:
         cells = [Cell(c.candidate, c.test, c.candidate), Cell(c.against, value=c.against),
                  Cell(answers[c.answer], value=answers[c.answer]),
                  *difference_cells(c.metric, c.difference),

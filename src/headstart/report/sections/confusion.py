@@ -19,6 +19,7 @@ from headstart.report.table import Cell, Column, Row, as_table
 LARGEST = 60  # classes in the drawing; above, only the list of mistakes
 NUMBERED = 15  # classes up to which the counts are written into the cells
 LISTED = 6
+LONGEST = 60  # letters of a label in what a cell says: there are thousands of cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def cell(
     left, top, size = place
     x, y = left + j * size, top + i * size
     gap = 2 if size > 20 else 1
-    true, answer = facts.labels[i], facts.labels[j]
+    true, answer = (short(facts.labels[at], LONGEST) for at in (i, j))
     found = f"{count} of {sum(facts.counts[i])}, {words.per_cent(share)}"
     about = f"{true} taken for {answer}: {found}" if i != j else f"{true} read right: {found}"
     kind = "right" if i == j else "wrong"
