@@ -70,6 +70,7 @@ def test_it_says_who_is_ahead_and_who_is_even(runs: list[Path], tmp_path: Path) 
     assert pair.comparisons[0].words.startswith("'steady' is clearly better: accuracy")
     assert "correction" not in pair.comparisons[0].words  # one comparison needs none
     assert "for 3 comparisons" in found.comparisons[1].words
+    assert found.comparisons[0].words.startswith("'steady' is not clearly better: accuracy 0.975")
 
 
 @pytest.mark.parametrize("kind", KINDS)

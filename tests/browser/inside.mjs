@@ -57,6 +57,10 @@ const chart = async (page, at, wrong) => {
   if (!hovered || hovered.startsWith("outside")) wrong.push(`hover: ${label}: ${hovered}`);
   await page.mouse.move(2, 2);
   if (await tip(page)) wrong.push(`hover: ${label} stays`);
+  await page.touchscreen.tap(x, y);
+  if (!(await tip(page))) wrong.push(`touch: ${label}: nothing`);
+  await page.touchscreen.tap(2, 2);
+  if (await tip(page)) wrong.push(`touch: ${label} stays`);
   await page.evaluate((first) => document.querySelector(first).focus({ focusVisible: true }), first);
   if ((await tip(page)) !== label) wrong.push(`keys: focus says ${await tip(page)}, not ${label}`);
   await page.keyboard.press("End");

@@ -41,7 +41,9 @@ const look = async (browser, path) => {
   const name = basename(path, ".html");
   const found = { page: name, wrong: [], axe: {} };
   const { wrong } = found;
-  const page = await browser.newPage({ viewport: WIDE, colorScheme: "light", reducedMotion: "reduce" });
+  const page = await browser.newPage({
+    viewport: WIDE, colorScheme: "light", reducedMotion: "reduce", hasTouch: true,
+  });
   const shot = (what) => out && page.screenshot({ path: join(out, `${name}-${what}.png`), fullPage: true });
   listen(page, wrong);
   await page.goto(pathToFileURL(resolve(path)).href);

@@ -49,7 +49,7 @@ def log_axis(low: float, high: float) -> tuple[Axis, tuple[str, ...]]:
     if last - first < 0.3:
         first, last = first - 0.15, last + 0.15
     steps = (1,) if last - first > 3 else (1, 3) if last - first > 1.6 else (1, 2, 5)
-    for tried in (steps, tuple(range(1, 10))):
+    for tried in (steps, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
         values = [
             m * 10.0**p for p in range(math.floor(first), math.ceil(last) + 1) for m in tried
             if first - 1e-9 <= math.log10(m * 10.0**p) <= last + 1e-9
