@@ -136,7 +136,7 @@ def theirs(name: str, seed: int) -> dict[str, Any]:
 
 def context_for(name: str, seed: int) -> tuple[Any, Any]:
     """Return (what methods are given, the test part)."""
-    from headstart.adapt import Context, carve, plan
+    from headstart.adapt import Context, plan, validation_rows
     from headstart.adapt.featurisers import BackboneFeaturiser
     from headstart.compute.machine import machine
     from headstart.compute.randomness import rng_for
@@ -144,7 +144,7 @@ def context_for(name: str, seed: int) -> tuple[Any, Any]:
 
     machine()
     data, own, test = opened(name, seed)
-    validation = carve(data, 0.2, rng=rng_for(seed, "validation")) if own is None else own
+    validation = validation_rows(data, own, seed)
     folds = plan(data, own, rng=rng_for(seed, "folds"))
     source = BackboneFeaturiser(load(CASES[name][0].model))
     return Context(data, folds, validation, seed, SECONDS, source), test

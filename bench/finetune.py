@@ -49,14 +49,12 @@ def run() -> list[Row]:
 
 def opened(name: str) -> tuple[Any, np.ndarray, Any]:
     """Return (training and validation data, rows to validate on, test part)."""
-    from headstart.adapt import carve
-    from headstart.compute.randomness import rng_for
+    from headstart.adapt import validation_rows
     from headstart.data.dataset import joined
 
     splits = CASES[name].open().splits
     if splits.validation is None:
-        rows = carve(splits.train, 0.2, rng=rng_for(0, "validation"))
-        return splits.train, rows, splits.test
+        return splits.train, validation_rows(splits.train, None, 0), splits.test
     data = joined(splits.train, splits.validation)
     return data, np.arange(len(splits.train), len(data)), splits.test
 

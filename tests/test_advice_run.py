@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,13 +20,14 @@ from headstart.compute.footprint import Power, size_of
 from headstart.compute.progress import silent
 from headstart.data.load import open_dataset
 from headstart.errors import TooFewExamples, UsageError
+from headstart.evaluate.intervals import wilson
 from headstart.recipe import DataRecipe, Recipe
 from headstart.records import Cost, RunRecord
 from headstart.run import Run
 from headstart.run.advising import Guide, advise, shortlist
 from headstart.run.auto import unset
 from headstart.run.choosing import Entry, best
-from headstart.run.domains import domain_accuracy, wilson_low
+from headstart.run.domains import domain_accuracy
 from headstart.run.scene import Scene, each_right, lead, look
 from headstart.sources import load
 from runs_for_tests import reviews, run_quickly, write_photos
@@ -43,9 +45,9 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 def run(bert: str, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """An automatic run on 320 texts: enough to fine-tune, in a budget for the last third alone."""
     place = tmp_path_factory.mktemp("advice-run")
-    costs = {"epochs": 0.5, "epochs_part": 2.0}
+    passes = cycle([0.5, 2.0])  # of the whole, then of the last third: in the tree's order
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("headstart.run.scene._affordable", lambda *_: costs)
+        patch.setattr("headstart.run.scene.passes", lambda *_: next(passes))
         patch.setattr("headstart.run.advising.mistakes", lambda *_: 40)  # these are easy texts
         return run_quickly(reviews(320), place / "run", model=bert)
 
@@ -183,7 +185,7 @@ def test_the_target_domain_is_read_without_labels(bert: str, tmp_path: Path) -> 
 @pytest.mark.parametrize(("right", "count"), [(73, 100), (20, 40), (39, 40)])
 def test_wilsons_interval_is_scipys(right: int, count: int) -> None:
     theirs = binomtest(right, count).proportion_ci(method="wilson").low
-    assert wilson_low(right / count, count) == pytest.approx(theirs, abs=1e-5)
+    assert wilson(right / count, count, 1.96)[0] == pytest.approx(theirs, abs=1e-5)
 
 
 def test_a_forecast_tells_one_epoch_from_many_and_changes_nothing(bert: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from headstart.errors import UsageError
 from headstart.ranking.advise import advise
-from headstart.ranking.tree import FACTS, SHIPPED, Fact, read_tree
+from headstart.ranking.tree import FACTS, SHIPPED, Fact, Facts, read_tree
 from headstart.records import AdviceNode
 
 # Two thousand pictures of ten classes, a small model, ten minutes: everything is known.
@@ -168,3 +169,21 @@ def marked(node: AdviceNode) -> list[AdviceNode]:
     """Return the nodes on the path."""
     below = [one for branch in node.branches for one in marked(branch)]
     return [node, *below] if node.taken else below
+
+
+def test_what_takes_time_is_found_out_when_it_is_asked_for() -> None:
+    calls = []
+
+    def maker(name: str, value: Fact) -> Callable[[], Fact]:
+        return lambda: calls.append(name) or value  # type: ignore[func-returns-value]
+
+    slow = {name: maker(name, PLENTY[name]) for name in ("epochs", "epochs_part", "distance")}
+    known = {name: value for name, value in PLENTY.items() if name not in slow}
+    few = advise(Facts(known | {"left": 100}, slow))
+    assert few.leaf == "frozen" and not calls
+    many = Facts(known, slow)
+    assert advise(many).leaf == advise(PLENTY).leaf and calls == ["epochs"]
+    assert advise(many).facts == PLENTY | {"epochs_part": None, "distance": None}
+    assert calls == ["epochs"]
+    with pytest.raises(KeyError, match="no fact 'epoch'"):
+        Facts({}, {"epoch": lambda: 1.0})

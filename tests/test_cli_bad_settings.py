@@ -15,7 +15,8 @@ from headstart.data.load import open_dataset
 from headstart.errors import UsageError
 from headstart.recipe import DataRecipe, Recipe
 from headstart.run.beforehand import refuse_unfit
-from headstart.run.walk import open_backbones, resolved
+from headstart.run.trying import resolved
+from headstart.run.walk import open_backbones
 from runs_for_tests import tones, write_photos
 from sources_for_tests import write_model
 from test_cli_bad_input import Fails, fails, table  # noqa: F401  (a fixture)

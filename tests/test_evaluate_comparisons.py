@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, ttest_rel
 
-from headstart.evaluate import bootstrap, compare, hand_over, judge
+from headstart.evaluate import bootstrap, compare, judge
 from headstart.evaluate.comparisons import holm
 from headstart.evaluate.verdict import mcnemar
 from headstart.records import Comparison, Sealed, TaskFacts
@@ -106,20 +106,6 @@ def test_other_metrics_agree_with_the_paired_t_test() -> None:
     gap = np.abs(scores["b"] - truth), np.abs(scores["a"] - truth)
     assert one.p == pytest.approx(ttest_rel(*gap).pvalue, rel=0.15)
     assert one.test.startswith("paired bootstrap") and one.won is None
-
-
-def test_the_simpler_one_is_handed_over_where_nothing_is_clear() -> None:
-    order = ["majority", "simple", "probe", "scratch"]
-    majority, simple, scratch = found()
-    even = simple.model_copy(update={"answer": "no clear difference"})
-    clear = simple.model_copy(update={"answer": "helps"})
-    name, reason = hand_over([majority, even], order)
-    assert name == "simple" and "not clearly better" in reason
-    name, reason = hand_over([majority, clear, scratch], order)
-    assert name == "scratch" and "clearly worse" in reason
-    dearer = scratch.model_copy(update={"answer": "no clear difference"})
-    name, reason = hand_over([majority, clear, dearer], order)
-    assert name == "probe" and "every simpler" in reason
 
 
 def test_the_judge_fills_all_that_predictions_and_truth_can_tell() -> None:

@@ -114,6 +114,7 @@ def test_words_and_mistakes() -> None:
     made = cross_validated(scores, candidate="probe", against="simple", name="accuracy")
     assert made.answer == "helps" and (made.folds, made.repeats) == (5, 3)
     assert "5 folds x 3 repeats" in made.words and made.words.startswith("Helps: accuracy +")
+    assert f"for {made.candidate!r} against {made.against!r}" in made.words
     turned = cross_validated(scores, candidate="probe", against="simple", name="log_loss")
     assert turned.answer == "hurts" and turned.words.startswith("Negative transfer")
     with pytest.raises(UsageError, match="one shape"):

@@ -74,6 +74,60 @@ def test_negative_transfer_hands_the_baseline_over(data: Dataset) -> None:
     assert "Negative transfer: accuracy 0.583 against 0.967 for 'simple'" in because
 
 
+@pytest.fixture(scope="module")
+def many() -> Dataset:
+    return dataset("text", "classification", 160)
+
+
+def pair(data: Dataset, won: int, lost: int, *, role: str = "candidate") -> list[Entry]:
+    """A simpler result, and fine-tuning: right on `won` that it misses, wrong on `lost` more."""
+    name = "probe" if role == "candidate" else "simple"
+    simpler = entry(data, name, won, role=role)
+    return [simpler, entry(data, "finetune", lost, trains=True, first=won)]
+
+
+@pytest.mark.parametrize(
+    ("won", "lost"), [(1, 0), (3, 0), (6, 4), (9, 4), (10, 7), (12, 5), (20, 15), (20, 13)]
+)
+def test_one_standard_error_decides_between_adapted_models(
+    many: Dataset, won: int, lost: int
+) -> None:
+    """The error by hand: that of the mean gap within classes, and of one more pair each way."""
+    gap = np.zeros(160)
+    gap[:won], gap[won : won + lost] = 1, -1
+    strata = [gap[many.targets == c] for c in range(3)]
+    error = np.sqrt(sum(len(s) * s.var(ddof=1) for s in strata) / 160**2 + 2 / 162**2)
+    assert abs(gap.mean() / error - 1) > 0.08  # no case so near that 500 resamples decide it
+    name, because = chosen(many, pair(many, won, lost))
+    assert name == ("finetune" if gap.mean() > error else "probe")
+    told = float(because.split("with a standard error of ")[1].split(" points")[0])
+    assert told == pytest.approx(100 * error, rel=0.12)  # 500 resamples
+    more = "by more than one standard error" if name == "finetune" else "by no more than one"
+    assert more in because and "decides between" in because
+    assert chosen(many, pair(many, won, lost), prefer="best")[0] == "finetune"
+
+
+def test_a_gain_that_5_percent_throws_away_is_kept_between_adapted_models(many: Dataset) -> None:
+    """4 points on 160 examples: p = 0.12."""
+    name, because = chosen(many, pair(many, 11, 4))
+    assert name == "finetune" and "+4.4 points with a standard error of" in because
+    # Pretraining has a cost that a simple model has not: there the same lead is not enough.
+    name, because = chosen(many, pair(many, 11, 4, role="baseline"))
+    assert name == "simple" and "'finetune' is not clearly better than it" in because
+    assert "p = 0.12" in because and "standard error" not in because
+
+
+def test_both_rules_are_told_where_both_decide(many: Dataset) -> None:
+    probe, tuned = pair(many, 11, 4)
+    simple = entry(many, "simple", 60, role="baseline")
+    name, because = chosen(many, [simple, probe, tuned])
+    assert name == "finetune"
+    assert "for 'simple' on 160 held-out" in because and "very strong evidence" in because
+    assert "It is ahead of 'probe', the simpler pretrained model" in because
+    # Even with its probe, it gives way to that, not to the simple model, which the probe beats.
+    assert chosen(many, [simple, *pair(many, 6, 5)])[0] == "probe"
+
+
 def test_a_network_from_scratch_must_be_clearly_better_too(data: Dataset) -> None:
     rows = np.arange(20)
     simple, probe = entry(data, "simple", 12, role="baseline"), entry(data, "probe", 1)
@@ -93,8 +147,17 @@ def test_what_another_one_beats_clearly_is_not_handed_over(data: Dataset) -> Non
     # clearly to the probe on all 60.
     rows = np.arange(12)
     simple = entry(data, "simple", 20, role="baseline", first=9)
-    probe, tuned = entry(data, "probe", 2), entry(data, "finetune", 0, trains=True, rows=rows)
+    probe, tuned = (
+        entry(data, "probe", 2, first=11),
+        entry(data, "finetune", 0, trains=True, rows=rows),
+    )
     assert chosen(data, [simple, probe, tuned])[0] == "probe"
+    # And where it leaves the probe behind too, the simple model is named, and why it is no choice.
+    probe = entry(data, "probe", 3, first=9)
+    name, because = chosen(data, [simple, probe, tuned])
+    assert name == "finetune" and "No clear difference: accuracy 1.000 against 0.750" in because
+    assert "'simple' is simpler, and yet no choice: 'probe' is clearly better than it" in because
+    assert "(+28.3 points on held-out examples)" in because
 
 
 def test_what_the_advice_favours_stays(data: Dataset) -> None:
@@ -142,6 +205,8 @@ def test_a_model_that_knows_the_classes_is_a_baseline_as_it_came(tmp_path: Path)
     found = next(r for r in run.record.results if r.method == "unadapted")
     assert found.role == "baseline" and found.parameters["trained"] == 0
     assert found.name in [c.against for c in run.record.comparisons]
+    page = (run.path / "report.html").read_text()
+    assert page.count("data:image/") >= 3  # the hardest test examples, as they look
     # Independently: the whole model's logits of the three classes that it shares with the data.
     backbone = sources.load(str(tmp_path / "vit"))
     from PIL import Image

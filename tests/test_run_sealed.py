@@ -45,9 +45,10 @@ def test_choice_and_validation_are_the_same(pair: tuple[Run, Run]) -> None:
     one, other = (run.record for run in pair)
     assert (one.chosen, one.chosen_because) == (other.chosen, other.chosen_because)
     assert one.held_out == other.held_out and one.held_out
-    # `against` may differ: it is what the test part says, the baseline that is hardest to beat.
     assert one.verdict is not None and other.verdict is not None
-    assert one.verdict.candidate == other.verdict.candidate
+    assert (one.verdict.against, one.verdict.candidate) == (
+        other.verdict.against, other.verdict.candidate,
+    )  # fmt: skip
     assert [c.against for c in one.comparisons] == [c.against for c in other.comparisons]
     assert [r.name for r in one.results] == [r.name for r in other.results]
     for left, right in zip(one.results, other.results, strict=True):

@@ -285,9 +285,7 @@ class Verdict(Frozen):
     """Did transfer help? From paired predictions on the sealed test part."""
 
     answer: Answer
-    against: str = Field(
-        description="Of the baselines without pretraining, the one it does least well against."
-    )
+    against: str = Field(description="Name of the best baseline, chosen on validation data.")
     candidate: str = Field(description="Name of the best candidate, chosen on validation data.")
     metric: str
     difference: Interval = Field(description="Candidate minus baseline; positive is better.")

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from headstart.data.task import Task
 
 OPEN = 4  # backbones that stay loaded
-VALIDATION = 0.2  # of the training examples, for methods that train
 
 
 class Embed(TransformerMixin, BaseEstimator):
@@ -91,7 +90,7 @@ class _Transfer(BaseEstimator):
 
     def _adapted(self, X: Any, targets: np.ndarray, task: Task) -> None:
         """Run the method; sets `head_` alone where features are given, else `adapted_`."""
-        from headstart.adapt import Context, carve, plan
+        from headstart.adapt import Context, plan, validation_rows
         from headstart.compute.machine import machine
         from headstart.compute.randomness import rng_for
         from headstart.data.dataset import Dataset
@@ -116,9 +115,8 @@ class _Transfer(BaseEstimator):
                 np.asarray(X, np.float32), targets, task, folds
             ).head
             return
-        validation = np.empty(0, np.int64)
-        if method.trains:
-            validation = carve(data, VALIDATION, rng=rng_for(seed, "validation"))
+        nothing = np.empty(0, np.int64)
+        validation = validation_rows(data, None, seed) if method.trains else nothing
         source = featuriser(_named(self.model, self.modality))
         context = Context(data, folds, validation, seed, float(self.seconds), source)
         self.trained_: Trained = method.adapt(context)

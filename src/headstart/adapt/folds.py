@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from headstart.compute.randomness import rng_for
 from headstart.data.dataset import Dataset
 
 FOLDS = 5
+VALIDATION = 0.2  # of the training examples, where the data has no validation part
 MOST_HELD = 500  # to validate on: accuracy within 2.6 points; more serve better for training
 
 
@@ -107,6 +109,11 @@ def _grouped(data: Dataset, rng: np.random.Generator, most: int) -> np.ndarray |
         fold_of_group[at] = loads.argmin()  # the largest groups first, each to the emptiest fold
         loads[fold_of_group[at]] += sizes[at]
     return fold_of_group[group]
+
+
+def validation_rows(data: Dataset, own: np.ndarray | None, seed: int) -> np.ndarray:
+    """Return the rows to validate on: the person's `own`, else a fifth that `seed` draws."""
+    return carve(data, VALIDATION, rng=rng_for(seed, "validation")) if own is None else own
 
 
 def carve(data: Dataset, share: float, *, rng: np.random.Generator) -> np.ndarray:

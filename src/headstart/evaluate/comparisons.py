@@ -1,4 +1,4 @@
-"""One candidate against every baseline: how much, how sure, at what cost, and what to hand over.
+"""One candidate against every baseline: how much, how sure, at what cost.
 
 All pairs share the test examples and the resamples. Accuracy is tested by exact McNemar, which
 assumes nothing but that examples are independent; other metrics, and grouped examples, by a Student
@@ -32,6 +32,7 @@ OPENINGS = {
     "no clear difference": "No clear difference",
 }
 SURENESS = ((0.001, "very strong evidence"), (0.01, "strong evidence"), (ALPHA, "evidence"))
+WORTH = {"hurts": 0, "no clear difference": 1, "helps": 2}
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -209,44 +210,23 @@ def _cost(found: Comparison) -> str:
     return f"; it took {ours:.3g} s against {theirs:.3g} s"
 
 
-def weakest(comparisons: Sequence[Comparison]) -> Comparison | None:
-    """Return the comparison that says least for its candidate: lost, else even, else the closest.
+def dissent(answer: Answer, against: str, comparisons: Sequence[Comparison]) -> str:
+    """Name the comparisons that say less for their candidate than the verdict does; "" for none.
 
-    A candidate is better than all where it is better in that one, without further correction: such
-    a claim is false only where each of its parts is (an intersection-union test; Berger,
-    Technometrics 24, 1982).
+    answer, against: the verdict's, and the baseline it is about, which validation data chose. Where
+    the correction for several comparisons leaves nothing of it, that is said too.
     """
-    rank = {"hurts": 0, "no clear difference": 1, "helps": 2}
-    return min(comparisons, key=lambda c: (rank[c.answer], c.difference.value), default=None)
-
-
-def hand_over(comparisons: Sequence[Comparison], order: Sequence[str]) -> tuple[str, str]:
-    """Return (name, reason): the candidate of `comparisons`, or the simpler one that is as good.
-
-    comparisons: of one candidate with every baseline. Make them on examples that nobody trained on
-    and that are not the test part: what the test part chooses it can no longer judge. order: names,
-    the simpler first. Where the candidate loses clearly, the baseline it loses most to is handed
-    over; where no difference to simpler ones is clear, the simplest of them.
-    """
-    if not comparisons:
-        return order[0], "there is nothing to hold it against"
-    candidate = comparisons[0].candidate
-    lost = [c for c in comparisons if c.answer == "hurts"]
-    if lost:
-        worst = min(lost, key=lambda c: c.difference.value)
-        return worst.against, f"{candidate!r} is clearly worse. {worst.words}"
-    place = {name: at for at, name in enumerate(order)}
-    last = place.get(candidate, len(order))
-    even = [
-        c
-        for c in comparisons
-        if c.answer == "no clear difference" and place.get(c.against, len(order)) < last
-    ]
-    if even:
-        simplest = min(even, key=lambda c: place[c.against])
-        return (
-            simplest.against,
-            f"{candidate!r} is not clearly better than it, and it is simpler. {simplest.words}",
-        )
-    least = min(comparisons, key=lambda c: c.difference.value)
-    return candidate, f"it is clearly better than every simpler result. {least.words}"
+    told, faded = [], ""
+    for one in (c for c in comparisons if WORTH[c.answer] < WORTH[answer]):
+        if one.against == against:
+            many = sum(c.p is not None for c in comparisons)
+            faded = f"Corrected for {many} comparisons, that is no longer clear."
+            continue
+        how = "clearly worse than" if one.answer == "hurts" else "not clearly better than"
+        size, of = one.difference, metric(one.metric)
+        text = f"{how} {one.against!r} ({signed(of, size.value, unit=True)}"
+        if size.low is not None and size.high is not None:
+            text += f", {signed(of, size.low)} to {signed(of, size.high)}"
+        told.append(f"{text})")
+    others = f"But {comparisons[0].candidate!r} is {', and '.join(told)}." if told else ""
+    return " ".join(part for part in (faded, others) if part)

@@ -145,8 +145,8 @@ def cross_validated(
     answer = answer_by(found.value, p)
     opening = {"helps": "Helps", "hurts": "Negative transfer"}.get(answer, "No clear difference")
     words = (
-        f"{opening}: {of.title} {signed(of, found.value, unit=True)} against {against!r} over "
-        f"{folds} folds" + (f" x {repeats} repeats" if repeats > 1 else "")
+        f"{opening}: {of.title} {signed(of, found.value, unit=True)} for {candidate!r} against "
+        f"{against!r} over {folds} folds" + (f" x {repeats} repeats" if repeats > 1 else "")
     )
     if found.low is not None and found.high is not None and p is not None:
         bounds = f"{signed(of, found.low)} to {signed(of, found.high)}"

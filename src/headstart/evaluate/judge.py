@@ -10,7 +10,7 @@ import numpy as np
 from headstart.errors import UsageError
 from headstart.evaluate import intervals
 from headstart.evaluate.checks import check_predictions, check_truth_part
-from headstart.evaluate.comparisons import compare, weakest
+from headstart.evaluate.comparisons import compare, dissent
 from headstart.evaluate.evidence import Evidence, evidence_of
 from headstart.evaluate.measure import check_scores, check_truth, confusion, measure, per_class
 from headstart.evaluate.metrics import metric
@@ -56,7 +56,6 @@ def judge(
     seconds: Mapping[str, float] | None = None,
     ids: Sequence[str] | None = None,
     detail: bool = True,
-    without: Sequence[str] = (),
 ) -> Judgement:
     """Open the seal and judge every result of `scores` on the same test examples and resamples.
 
@@ -64,9 +63,8 @@ def judge(
     best of either, chosen on validation data. groups: object (n,); then whole groups are resampled,
     and there is a table of them. baselines: all that the candidate is compared with; else
     `baseline` alone. seconds: what each result took. ids: of the test examples. detail: whether
-    `evidence` is measured too, which takes most of the time. without: those of `baselines` that owe
-    nothing to pretraining. The verdict is then against whichever of them the candidate does least
-    well against: transfer helps where it helps against all of them.
+    `evidence` is measured too, which takes most of the time. The verdict is against `baseline`,
+    and its words name other comparisons that say less for the candidate.
     Raises UsageError, before the seal is broken, for an unknown name, no examples, groups of
     another length, or scores that are not finite or of the wrong shape; AlreadyOpened for a second
     judgement; DataError where the targets are none of the task.
@@ -83,17 +81,16 @@ def judge(
         task, truth, scores, boot, candidate=candidate, baselines=list(baselines) or [baseline],
         seconds=seconds,
     )  # fmt: skip
-    hardest = weakest([c for c in comparisons if c.against in without])
-    baseline = hardest.against if hardest else baseline
     differences = {
         name: _difference(task, truth, boot, points, scores, (name, baseline)) for name in scores
     }
     primary = metric(task.primary)
     pair = (points[candidate][task.primary], points[baseline][task.primary])
     clusters = boot.units if boot.units < boot.n else None
-    found = differences[candidate]
-    if hardest and hardest.answer == "no clear difference":
-        found = touch_zero(found)
+    told = verdict(
+        primary, differences[candidate], pair, (candidate, baseline), len(truth), clusters
+    )
+    words = f"{told.words} {dissent(told.answer, baseline, comparisons)}".strip()
     return Judgement(
         truth=truth,
         metrics={name: _intervals(values, truth, boot, name) for name, values in points.items()},
@@ -101,7 +98,7 @@ def judge(
         confusion={name: confusion(task, truth, s) for name, s in scores.items()}
         if task.kind != "regression"
         else {},
-        verdict=verdict(primary, found, pair, (candidate, baseline), len(truth), clusters),
+        verdict=told.model_copy(update={"words": words}),
         differences=differences,
         notes=_notes(task, truth, points),
         comparisons=tuple(comparisons),

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
-from headstart.ranking.tree import FACTS, NO, YES, Condition, Fact, Leaf, Question, Tree, read_tree
+from collections.abc import Mapping
+
+from headstart.ranking.tree import (
+    FACTS,
+    NO,
+    YES,
+    Condition,
+    Fact,
+    Facts,
+    Leaf,
+    Question,
+    Tree,
+    read_tree,
+)  # fmt: skip
 from headstart.records import Advice, AdviceNode, AdviceTurn
 
 UNKNOWN = "not known"
 
 
-def advise(facts: dict[str, Fact], tree: Tree | None = None) -> Advice:
+def advise(facts: Mapping[str, Fact], tree: Tree | None = None) -> Advice:
     """Return the advice for `facts` (names of FACTS; one that is absent or None is not known).
 
     Pure: the same facts give the same advice. Raises KeyError for a fact that no tree asks for.
     """
-    unheard = sorted(set(facts) - set(FACTS))
-    if unheard:
-        raise KeyError(f"advise: there is no fact {unheard[0]!r}; known: {', '.join(FACTS)}")
+    facts = facts if isinstance(facts, Facts) else Facts(facts)
     tree = tree or read_tree()
     place, turns = tree.find(tree.start), list[AdviceTurn]()
     taken, unbuilt = [tree.start], list[Leaf]()
@@ -47,7 +58,7 @@ def advise(facts: dict[str, Fact], tree: Tree | None = None) -> Advice:
             if turn.answer == UNKNOWN
         ],
         tree=_drawn(tree, tree.start, "", frozenset(taken), tree.start),
-        facts={name: facts.get(name) for name in FACTS},
+        facts=facts.told,
     )
 
 
@@ -55,7 +66,7 @@ def _because(tree: Tree, turn: AdviceTurn) -> str:
     return next(q.unknown_because for q in tree.question if q.text == turn.question)
 
 
-def _turn(question: Question, answer: str, took: str, facts: dict[str, Fact]) -> AdviceTurn:
+def _turn(question: Question, answer: str, took: str, facts: Mapping[str, Fact]) -> AdviceTurn:
     """Keep of the conditions what decided: those that failed, or else all of them."""
     held = [(one, one.holds(facts.get(one.fact))) for one in question.when]
     wanted = {YES: True, NO: False, UNKNOWN: None}[answer]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +36,37 @@ FACTS = {
     "distance": "distance from the source data, in its standard deviations",
     "label_words": "similarity of label names to the source's",
 }
+
+
+class Facts(Mapping[str, Fact]):
+    """Facts by name; what takes time to find out is found out when a question asks for it.
+
+    `known`: values. `found_out`: functions that return one, each called once at most.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Fact], found_out: Mapping[str, Callable[[], Fact]] | None = None
+    ) -> None:
+        self._known, self._makers = dict(known), dict(found_out or {})
+        unheard = sorted((set(self._known) | set(self._makers)) - set(FACTS))
+        if unheard:
+            raise KeyError(f"there is no fact {unheard[0]!r}; known: {', '.join(FACTS)}")
+
+    def __getitem__(self, name: str) -> Fact:
+        if name not in self._known:
+            self._known[name] = self._makers[name]()
+        return self._known[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known | self._makers)
+
+    def __len__(self) -> int:
+        return len(self._known | self._makers)
+
+    @property
+    def told(self) -> dict[str, Fact]:
+        """Return every fact; None for what nobody knows or has asked for."""
+        return {name: self._known.get(name) for name in FACTS}
 
 
 class _Strict(BaseModel):
@@ -96,7 +127,7 @@ class Question(_Strict):
     unknown: str
     unknown_because: str = Field(min_length=10)
 
-    def answer(self, facts: dict[str, Fact]) -> Literal["yes", "no", "not known"]:
+    def answer(self, facts: Mapping[str, Fact]) -> Literal["yes", "no", "not known"]:
         held = [condition.holds(facts.get(condition.fact)) for condition in self.when]
         if False in held:
             return "no"

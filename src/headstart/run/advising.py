@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from headstart.records import Advice
 from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
 from headstart.run.estimate import happened, planned
-from headstart.run.scene import Forecasts, Scene, Sights, facts_of, foreseen, lead, look
+from headstart.run.scene import Forecasts, Scene, Sights, facts_of, lead, look
 from headstart.sources import default_for, load
 
 PROBED = 3  # models whose probes are made on all the data; of more, the first of a ranking
@@ -72,10 +72,7 @@ class Guide:
         probe = next(
             (e.trained for e in entries if e.method.name == "probe" and e.model == model), None
         )
-        self.scene = Scene(
-            self.scene.data, self.scene.own, self.scene.test, self.scene.backbones, seconds,
-            self.scene.seed, self.scene.progress, self.scene.say,
-        )  # fmt: skip
+        self.scene = replace(self.scene, seconds=seconds)
         self.more = self.more | {"mistakes": self._mistakes(entries)}
         found = self._walked(source, lead(probe, simple, self.scene.data))
         self.advice = self._with_estimates(found.model_copy(update={"decided": True}))
@@ -100,10 +97,10 @@ class Guide:
 
     def _foresee(self, source: BackboneFeaturiser | None) -> None:
         self._of = source.backbone.card.id if source else None
-        self.costs = foreseen(self.scene, source)
+        self.costs = Forecasts(self.scene, source)
 
     def _walked(self, source: BackboneFeaturiser | None, ahead: float | None) -> Advice:
-        facts = facts_of(self.scene, source, ahead, self.costs) | self.more
+        facts = facts_of(self.scene, source, ahead, self.costs, self.more)
         return walked(facts).model_copy(update={"model": self._of})
 
     def _estimated(self, advice: Advice) -> Advice:

@@ -5,7 +5,7 @@ Errors are 1 minus the primary metric. Both curves are fitted to the same draws 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from headstart.evaluate.metrics import metric
 from headstart.records import LabelCurve, TaskFacts
 from headstart.run.choosing import Entry
 from headstart.run.job import Job
-from headstart.run.studies import refit, took
+from headstart.run.studies import MARGIN, Again, Purse, Studies
 
 POINTS = 6  # counts of labels
 DRAWS = 5
@@ -35,70 +35,93 @@ class Drawn:
     scores: list[list[np.ndarray]]
 
 
-def draw_labels(job: Job, entries: Sequence[Entry], scores: dict[str, np.ndarray]) -> list[Drawn]:
+def draw_labels(
+    studies: Studies, purse: Purse, entries: Sequence[Entry], scores: dict[str, np.ndarray]
+) -> list[Drawn]:
     """Make each of `entries` with fewer labels; the run's own result is the last point."""
-    data = job.data
-    classes = data.task.outputs if data.task.name != "regression" else 1
-    least = max(10, 2 * classes, len(data) // 32)
-    try:
-        counts = geometric_counts(least, len(data), POINTS)
-    except HeadstartError:
-        counts = []
-    if len(counts) < FEWEST or len(data) < 4 * least:
+    job = studies.job
+    counts = _counts(job)
+    if not counts:
+        least = _smallest(job)
         job.say(
-            f"No label curve: {len(data)} labels are too few for a grid that begins at {least}; "
-            f"it needs {4 * least}."
+            f"No label curve: {len(job.data)} labels are too few for a grid that begins at {least};"
+            f" it needs {4 * least}."
         )
         return []
-    rng = rng_for(job.recipe.seed, "label curve")
-    rows = subsets(data.targets, counts[:-1], DRAWS, rng=rng)
+    grids = [_grid(job, entry, counts) for entry in entries]
     found = []
     with job.progress("label curve", len(entries) * DRAWS * (len(counts) - 1)) as advance:
         for place, entry in enumerate(entries):
-            share = job.budget.left / (len(entries) - place)
-            draws = _draws(entry, counts, share)
-            if draws < FEWEST_DRAWS:
-                _left_out(job, entry, counts)
-                continue
-            points: list[list[np.ndarray]] = [[] for _ in counts[:-1]]
-            begun = job.budget.spent
-            for draw in range(draws):
-                if draw >= FEWEST_DRAWS and entry.method.trains:
-                    spent = job.budget.spent - begun
-                    if spent + spent / draw > share:  # slower than it looked
-                        job.say(f"The label curve of {entry.name!r} has {draw} draws: no time.")
-                        break
-                for i, chosen in enumerate(rows[draw]):
-                    points[i] += _one(job, entry, chosen, draw)
-                    advance(1)
-            if all(points):
+            mine = purse.first([_fewest(studies, grid) for grid in grids[place:]])
+            points = _points(studies, mine, entry.name, grids[place], advance)
+            if points and all(points):
                 found.append(Drawn(entry.name, counts, [*points, [scores[entry.name]]]))
     return found
 
 
-def _draws(entry: Entry, counts: Sequence[int], share: float) -> int:
-    """Return how many draws there is time for; a solved head always gets all of them."""
-    if not entry.method.trains:
-        return DRAWS
-    each = took(entry) * sum(counts[:-1]) / counts[-1]
-    return min(DRAWS, int(share / max(each, 1e-3)))
+def least(studies: Studies, entry: Entry) -> float:
+    """Return the seconds that there must be for the curve of `entry`."""
+    counts = _counts(studies.job)
+    return _fewest(studies, _grid(studies.job, entry, counts)) if counts else 0.0
 
 
-def _left_out(job: Job, entry: Entry, counts: Sequence[int]) -> None:
-    seconds = FEWEST_DRAWS * took(entry) * sum(counts[:-1]) / counts[-1]
-    job.say(
-        f"The label curve leaves {entry.name!r} out: it takes about {seconds:.0f} s, and there is "
-        "no time. Raise --budget."
-    )
+def _smallest(job: Job) -> int:
+    """Return how many labels a curve begins with."""
+    classes = job.data.task.outputs if job.data.task.name != "regression" else 1
+    return max(10, 2 * classes, len(job.data) // 32)
 
 
-def _one(job: Job, entry: Entry, rows: np.ndarray, draw: int) -> list[np.ndarray]:
-    seed = seed_for(job.recipe.seed, f"label curve {draw}") % 2**31
+def _counts(job: Job) -> list[int]:
+    """Return the counts of labels, the run's own last; [] where there are too few for a curve."""
+    n, first = len(job.data), _smallest(job)
     try:
-        trained = refit(job, entry, job.data.take(rows), seed=seed)
-    except HeadstartError:  # one class among few labels, for instance: this draw says nothing
+        counts = geometric_counts(first, n, POINTS)
+    except HeadstartError:
         return []
-    return [trained.adapted.scores(job.opened.splits.test.inputs)]
+    return list(counts) if len(counts) >= FEWEST and n >= 4 * first else []
+
+
+def _grid(job: Job, entry: Entry, counts: Sequence[int]) -> list[list[Again]]:
+    """Return what is to be made: a list a draw, of every count but the last."""
+    rng = rng_for(job.recipe.seed, "label curve")
+    rows = subsets(job.data.targets, counts[:-1], DRAWS, rng=rng)
+    return [[_unit(job, entry, draw, chosen) for chosen in of] for draw, of in enumerate(rows)]
+
+
+def _fewest(studies: Studies, grid: Sequence[Sequence[Again]]) -> float:
+    """Return the seconds that there must be for a curve."""
+    return MARGIN * studies.cost([unit for draw in grid[:FEWEST_DRAWS] for unit in draw])
+
+
+def _points(
+    studies: Studies, purse: Purse, name: str, grid: Sequence[Sequence[Again]],
+    advance: Callable[[int], None],
+) -> list[list[np.ndarray]]:  # fmt: skip
+    """Return the scores with each count of labels, a draw each; [] where there is no time."""
+    points: list[list[np.ndarray]] = [[] for _ in grid[0]]
+    needed, draws = _fewest(studies, grid), 0
+    for units in grid if needed <= purse.left else []:
+        made = studies.series(units, purse, advance)
+        if made is None:
+            break
+        draws += 1
+        for point, one in zip(points, made, strict=True):
+            if not isinstance(one, HeadstartError):  # this draw says nothing of so few labels
+                point.append(one)
+    if draws < FEWEST_DRAWS:
+        studies.job.say(
+            f"The label curve leaves {name!r} out: {FEWEST_DRAWS} draws take about "
+            f"{max(needed, _fewest(studies, grid)):.0f} s, and there is no time. Raise --budget."
+        )
+        return []
+    if draws < len(grid):
+        studies.job.say(f"The label curve of {name!r} has {draws} of {len(grid)} draws: no time.")
+    return points
+
+
+def _unit(job: Job, entry: Entry, draw: int, rows: np.ndarray) -> Again:
+    seed = seed_for(job.recipe.seed, f"label curve {draw}") % 2**31
+    return Again("label curve", entry, rows, job.opened.splits.test.inputs, seed)
 
 
 def curves_of(

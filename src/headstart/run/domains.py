@@ -8,6 +8,7 @@ from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.randomness import rng_for
 from headstart.data.dataset import Unlabelled
 from headstart.errors import TooFewExamples
+from headstart.evaluate.intervals import wilson
 from headstart.ranking.probe import left_out
 
 MOST = 500  # examples of each
@@ -38,19 +39,7 @@ def domain_accuracy(
     domain = np.repeat([0, 1], count)
     outputs = left_out(features, np.eye(2)[domain])
     right = float((outputs.argmax(axis=1) == domain).mean())
-    return wilson_low(right, 2 * count)
-
-
-def wilson_low(share: float, count: int) -> float:
-    """Return the lower end of Wilson's 95 % interval of a share.
-
-    >>> round(wilson_low(0.5, 100), 3)
-    0.404
-    """
-    z = 1.96
-    middle = share + z * z / (2 * count)
-    width = z * float(np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)))
-    return (middle - width) / (1 + z * z / count)
+    return wilson(right, 2 * count, 1.96)[0]
 
 
 def _keys(inputs: Unlabelled) -> set[bytes]:

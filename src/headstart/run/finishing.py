@@ -16,16 +16,15 @@ from headstart.evaluate import Judgement, check_leak, check_unseen, judge
 from headstart.records import Check, CrossValidation, Result, RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
+from headstart.run import crossing, curving, reseeding
 from headstart.run.choosing import Entry, best
-from headstart.run.crossing import cross_validate
-from headstart.run.curving import Drawn, curves_of, draw_labels
+from headstart.run.curving import Drawn, curves_of
 from headstart.run.folder import EXAMPLES, REPORT, RunFolder
 from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
-from headstart.run.reseeding import Reseeded, reseed, spread_of
+from headstart.run.reseeding import Reseeded, spread_of
 from headstart.run.showing import hardest, pictures, readable
-
-WITHOUT = ("majority", "simple", "from scratch")  # what owes nothing to pretraining
+from headstart.run.studies import Purse, Studies
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +57,6 @@ def finish(job: Job) -> RunRecord:
         baseline=baseline.name, rng=rng_for(job.recipe.seed, "bootstrap"), groups=test.groups,
         baselines=[e.name for e in rivals], ids=[str(i) for i in test.inputs.ids],
         seconds={e.name: sum(e.trained.seconds.values()) for e in job.entries},
-        without=[e.name for e in rivals if e.method.name in WITHOUT],
     )  # fmt: skip
     job.notes.extend(judgement.notes)
     record = _record(job, hand, judgement, asked, rivals)
@@ -80,21 +78,41 @@ def rivals_of(
 def _asked(
     job: Job, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
 ) -> Asked:
-    inputs, recipe = job.opened.splits.test.inputs, job.recipe
-    asked = Asked({}, {})
+    inputs, asked = job.opened.splits.test.inputs, Asked({}, {})
     for entry in job.entries:
         watch = Stopwatch()
         with watch.time("predict"):
             asked.scores[entry.name] = entry.trained.adapted.scores(inputs, progress=job.progress)
         asked.predicting[entry.name] = round(watch.seconds["predict"], 4)
-    trained = [e for e in job.entries if e.method.trains and e is not candidate]
-    if recipe.seeds > 1:
-        asked.seeds = reseed(job, [candidate, *trained], asked.scores)
-    if recipe.cv:
-        asked.folds = cross_validate(job, candidate, rivals, candidates)
-    if recipe.label_curve:
-        asked.drawn = draw_labels(job, [candidate, *_without(rivals)], asked.scores)
+    _study(job, asked, candidate, rivals, candidates)
     return asked
+
+
+def _study(
+    job: Job, asked: Asked, candidate: Entry, rivals: Sequence[Entry], candidates: Sequence[Entry]
+) -> None:
+    """Make what is asked for beyond the verdict, in what is left of the budget."""
+    recipe, studies = job.recipe, Studies(job, asked.predicting)
+    trained = [e for e in job.entries if e.method.trains and e is not candidate]
+    without = [candidate, *_without(rivals)]
+
+    def seeds(mine: Purse) -> None:
+        asked.seeds = reseeding.reseed(studies, mine, [candidate, *trained], asked.scores)
+
+    def folds(mine: Purse) -> None:
+        asked.folds = crossing.cross_validate(studies, mine, candidate, rivals, candidates)
+
+    def curves(mine: Purse) -> None:
+        asked.drawn = curving.draw_labels(studies, mine, without, asked.scores)
+
+    steps = [
+        (recipe.seeds > 1, lambda: reseeding.least(studies, candidate), seeds),
+        (recipe.cv > 0, lambda: crossing.least(studies, candidate, rivals, candidates), folds),
+        (recipe.label_curve, lambda: curving.least(studies, candidate), curves),
+    ]
+    steps = [step for step in steps if step[0]]
+    for at, (_, _, make) in enumerate(steps):
+        make(studies.purse.first([need() for _, need, _ in steps[at:]]))
 
 
 def _without(rivals: Sequence[Entry]) -> list[Entry]:

@@ -1,18 +1,25 @@
 """What is handed over: the simplest result that nothing beats clearly on held-out examples.
 
-The test part has no say in it: what it chooses it can no longer judge.
+The test part has no say in it: what it chooses it can no longer judge. Two rules decide whether the
+best must give way to a simpler one. Between a pretrained model that was adapted and a result that
+owes nothing to pretraining (or the model as it came): unless the best is clearly better, at 5 %.
+Between adapted pretrained models, which cost the same to serve: only if it is ahead by no more than
+one standard error (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984,
+section 3.4.3), that of the paired difference. Held-out examples are few, and significance there
+would throw real gains away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from headstart.data.dataset import Dataset
 from headstart.evaluate import bootstrap, compare
-from headstart.evaluate.comparisons import hand_over
+from headstart.evaluate.metrics import metric
+from headstart.evaluate.verdict import number, paired, signed
 from headstart.records import Comparison, TaskFacts
 from headstart.run.choosing import Entry, best
 
@@ -30,6 +37,27 @@ class HandOver:
     comparisons: tuple[Comparison, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """The leader against one other on held-out examples.
+
+    error: standard error of the paired difference, in the metric's unit; nan where nothing is known
+    of it. adapted: both are adapted pretrained models. words: both values and their difference.
+    """
+
+    comparison: Comparison
+    error: float
+    adapted: bool
+    words: str
+
+    @property
+    def even(self) -> bool:
+        """Say whether the leader must give way to the other, if that one is simpler."""
+        if self.adapted:
+            return not self.comparison.difference.value > self.error
+        return self.comparison.answer != "helps"
+
+
 def complexity(entry: Entry) -> int:
     """Return how much there is to a result: a constant, a simple model, …, a trained network."""
     tiers = {"majority": CONSTANT, "simple": SIMPLE, "unadapted": AS_IT_CAME}
@@ -43,20 +71,20 @@ def handed_over(
     """Choose what is handed over. `entries`: as for `best`, the simpler first.
 
     `favoured`, `because`: a method that the advice prefers, and why. `prefer`: "simpler" hands the
-    simplest result over that nothing beats clearly (5 %, corrected for their number); "best" the
-    best on held-out examples, however small its lead. A constant answer counts as a model only
-    where nothing does better.
+    simplest result over that the best does not leave behind (see the top of this file), if no other
+    beats it clearly; "best" the best on held-out examples, however small its lead. A constant
+    answer counts as a model only where nothing does better.
     """
     leader = best(entries, data, favoured)
     simpler = [e for e in entries if complexity(e) < complexity(leader)]
-    found = {c.against: c for c in _against(leader, simpler, data, rng)}
-    told = tuple(found.values())
+    found = _against(leader, simpler, data, rng)
+    told = tuple(held.comparison for held in found.values())
     if not len(leader.trained.rows):
         words = "there are too few examples to hold any out: nothing could be compared before"
         return HandOver(leader, f"{words} the test part was opened.")
     adapted = [e for e in entries if e.role == "candidate"]
     if complexity(leader) in (SIMPLE, AS_IT_CAME) and adapted:
-        rival = _against(best(adapted, data), [leader], data, rng)
+        rival = [h.comparison for h in _against(best(adapted, data), [leader], data, rng).values()]
         words = "no adapted pretrained model does better on held-out examples."
         return HandOver(leader, " ".join([words, *(c.words for c in rival)]), tuple(rival))
     if favoured and leader.method.name == favoured:
@@ -65,29 +93,57 @@ def handed_over(
     if prefer == "best":
         words = "it is the best on held-out examples, and --prefer best asks for that"
         return HandOver(leader, f"{words}.", told)
-    even = [
-        e for e in simpler if complexity(e) > CONSTANT and e.name in found
-        and found[e.name].answer == "no clear difference"
-    ]  # fmt: skip
-    even = [e for e in even if not _beaten(e, [o for o in even if o is not e], data, rng)]
+    models = [e for e in entries if complexity(e) > CONSTANT and e is not leader]
+    near = [e for e in models if e.name in found and found[e.name].even]
+    beaten = {e.name: _beaten(e, [o for o in models if o is not e], data, rng) for e in near}
+    even = [e for e in near if beaten[e.name] is None]
     if not even:
-        return HandOver(leader, _best_words(leader, told, simpler), told)
+        return HandOver(leader, _best_words(list(found.values()), beaten), told)
     least = min(map(complexity, even))
     chosen = best([e for e in even if complexity(e) == least], data)
-    _, words = hand_over([found[chosen.name]], [chosen.name, leader.name])
-    return HandOver(chosen, words + _price(found[chosen.name]), told)
+    return HandOver(chosen, _simpler_words(leader, found[chosen.name]), told)
 
 
-def _best_words(leader: Entry, told: Sequence[Comparison], simpler: Sequence[Entry]) -> str:
-    if not simpler or not told:
+def _simpler_words(leader: Entry, held: Held) -> str:
+    found = held.comparison
+    if held.adapted:
+        words = (
+            f"{leader.name!r} is ahead of it by no more than one standard error, which is what "
+            f"decides between adapted pretrained models, and it is simpler: {held.words}."
+        )
+    else:
+        words = f"{leader.name!r} is not clearly better than it, and it is simpler. {found.words}"
+    return words + _price(found)
+
+
+def _best_words(held: Sequence[Held], beaten: Mapping[str, Comparison | None]) -> str:
+    if not held:
         return "it is the best on held-out examples, and nothing simpler is left to compare."
-    rivals = [c for c in told if c.answer == "helps"] or list(told)
+    found = [h.comparison for h in held if not h.adapted] or [h.comparison for h in held]
+    rivals = [c for c in found if c.answer == "helps"] or found
     closest = min(rivals, key=lambda c: c.difference.value)
-    every = all(c.answer == "helps" for c in told)
-    opening = "it is clearly better than every simpler result" if every else (
-        "it is the best on held-out examples"
-    )  # fmt: skip
-    return f"{opening}. {closest.words}"
+    if all(h.comparison.answer == "helps" for h in held):
+        return f"it is clearly better than every simpler result. {closest.words}"
+    ahead = [h for h in held if h.adapted and not h.even]
+    words = ["it is the best on held-out examples."]
+    if any(not h.adapted for h in held):
+        words.append(closest.words)
+    words += [_beaten_words(one) for one in beaten.values() if one is not None]
+    if ahead:
+        near = min(ahead, key=lambda h: h.comparison.difference.value)
+        words.append(
+            f"It is ahead of {near.comparison.against!r}, the simpler pretrained model, by more "
+            f"than one standard error, which is what decides between the two: {near.words}."
+        )
+    return " ".join(words)
+
+
+def _beaten_words(one: Comparison) -> str:
+    size = signed(metric(one.metric), -one.difference.value, unit=True)
+    return (
+        f"{one.candidate!r} is simpler, and yet no choice: {one.against!r} is clearly better than "
+        f"it ({size} on held-out examples)."
+    )
 
 
 def _price(found: Comparison) -> str:
@@ -95,43 +151,65 @@ def _price(found: Comparison) -> str:
     high = found.difference.high
     if high is None or high <= 0 or found.difference.value <= 0:
         return ""
-    from headstart.evaluate.metrics import metric
-    from headstart.evaluate.verdict import signed
-
     most = signed(metric(found.metric), high, unit=True).lstrip("+")
     return f" At most about {most} may be lost so; --prefer best hands {found.candidate!r} over."
 
 
-def _beaten(entry: Entry, others: Sequence[Entry], data: Dataset, rng: np.random.Generator) -> bool:
-    return any(c.answer == "hurts" for c in _against(entry, others, data, rng))
+def _beaten(
+    entry: Entry, others: Sequence[Entry], data: Dataset, rng: np.random.Generator
+) -> Comparison | None:
+    """Return the comparison in which another one is clearly better, by the most."""
+    lost = [
+        held.comparison for held in _against(entry, others, data, rng).values()
+        if held.comparison.answer == "hurts"
+    ]  # fmt: skip
+    return min(lost, key=lambda c: c.difference.value, default=None)
 
 
 def _against(
     leader: Entry, others: Sequence[Entry], data: Dataset, rng: np.random.Generator
-) -> list[Comparison]:
-    """Compare on the examples that all were asked about unseen; trained ones had fewer of them."""
-    made: list[Comparison] = []
+) -> dict[str, Held]:
+    """Compare on the examples that all were asked about unseen; trained ones had fewer of them.
+
+    Adapted models and the rest are corrected for their number apart: only the rest are tested.
+    """
+    made: dict[str, Held] = {}
     for trains in (False, True):
-        family = [e for e in others if e.method.trains == trains]
-        rows = leader.trained.rows
-        for entry in family:
+        rows, asked = leader.trained.rows, [e for e in others if e.method.trains == trains]
+        for entry in asked:
             rows = np.intersect1d(rows, entry.trained.rows)
-        if family and len(rows):
-            made += _on(rows, leader, family, data, rng)
+        for role in ("baseline", "candidate"):
+            family = [e for e in asked if e.role == role]
+            if family and len(rows):
+                made |= _on(rows, leader, family, data, rng)
     return made
 
 
 def _on(
     rows: np.ndarray, leader: Entry, family: Sequence[Entry], data: Dataset,
     rng: np.random.Generator,
-) -> list[Comparison]:  # fmt: skip
+) -> dict[str, Held]:  # fmt: skip
     facts = data.task.facts()
-    task = TaskFacts(facts.kind, facts.labels, (facts.primary,))
+    task, of = TaskFacts(facts.kind, facts.labels, (facts.primary,)), metric(facts.primary)
     truth = data.targets[rows]
     scores = {e.name: e.trained.held_scores(rows) for e in (leader, *family)}
     groups = data.groups[rows] if data.groups is not None else None
     boot = bootstrap(task, truth, scores, rng=rng, groups=groups, resamples=RESAMPLES)
     names = [e.name for e in family]
-    return compare(
+    found = compare(
         task, truth, scores, boot, candidate=leader.name, baselines=names, examples=HELD_OUT
     )
+    made = {}
+    for entry, one in zip(family, found, strict=True):
+        pair = (leader.name, entry.name)
+        values = (of.compute(truth, scores[pair[0]]), of.compute(truth, scores[pair[1]]))
+        value, error = paired(of, truth, boot, values, pair)
+        known = signed(of, error, unit=True).lstrip("+") if np.isfinite(error) else "nobody knows"
+        words = (
+            f"{of.title} {number(of, values[0])} against {number(of, values[1])} on {len(rows)} "
+            f"{HELD_OUT}{'s' if len(rows) != 1 else ''}, {signed(of, value, unit=True)} with a "
+            f"standard error of {known}"
+        )
+        adapted = leader.role == entry.role == "candidate"
+        made[entry.name] = Held(one, error, adapted, words)
+    return made

@@ -1,10 +1,11 @@
-"""Finished candidates on disk, so that a run that was stopped goes on where it was."""
+"""What is finished on disk, so that a run that was stopped goes on where it was."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Callable
+from hashlib import blake2b
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,45 @@ def once(key: str, folder: Path, make: Callable[[], Trained]) -> Trained:
         found = make()
         keep(found, key, folder)
     return found
+
+
+def keep_scores(scores: np.ndarray, key: str, folder: Path) -> None:
+    """Save what a study's result said under `key`: safetensors, whole or not at all."""
+    from safetensors.numpy import save
+
+    place = _scores_file(key, folder)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        partial = place.with_suffix(".partial")
+        whole = np.ascontiguousarray(scores)
+        partial.write_bytes(save({"scores": whole}, metadata={"key": key}))
+        partial.replace(place)
+    except OSError as error:
+        raise RunError(
+            f"{place} cannot be written: {error.strerror or error}. Free some space."
+        ) from error
+
+
+def kept_scores(key: str, folder: Path) -> np.ndarray | None:
+    """Return the scores saved under `key`; None where there are none, or they are damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    place = _scores_file(key, folder)
+    if not place.exists():
+        return None
+    try:
+        with safe_open(place, framework="np") as file:
+            if (file.metadata() or {}).get("key") != key:
+                return None
+            scores: np.ndarray = file.get_tensor("scores")
+            return scores
+    except (OSError, SafetensorError):
+        return None
+
+
+def _scores_file(key: str, folder: Path) -> Path:
+    name = blake2b(key.encode(), digest_size=10).hexdigest()
+    return folder / "studies" / f"{name}.safetensors"
 
 
 def slug(name: str) -> str:

@@ -18,8 +18,6 @@ from headstart.ranking.rank import rank as rank_models
 from headstart.ranking.ranked import Confirmed, Ranked, Ranking
 from headstart.sources import cards, source_of
 
-VALIDATION = 0.2  # of the training examples, where the data has no validation part
-
 
 def rank(
     data: Any,
@@ -109,14 +107,11 @@ def confirmed(
 
     All are measured on the same validation examples: the person's own, or a fifth of training.
     """
-    from headstart.adapt import carve
-    from headstart.compute.randomness import rng_for
+    from headstart.adapt import validation_rows
 
     data = train if validation is None else joined(train, validation)
-    if validation is None:
-        rows = carve(train, VALIDATION, rng=rng_for(seed, "validation"))
-    else:
-        rows = np.arange(len(train), len(data))
+    own = None if validation is None else np.arange(len(train), len(data))
+    rows = validation_rows(data, own, seed)
     if not len(rows):
         return replace(
             ranking, notes=[*ranking.notes, "Not confirmed: too little data to validate."]

@@ -13,8 +13,7 @@ from headstart.evaluate.metrics import metric
 from headstart.evaluate.verdict import number, signed
 from headstart.records import Interval, SeedSpread, TaskFacts
 from headstart.run.choosing import Entry
-from headstart.run.job import Job
-from headstart.run.studies import refit, took
+from headstart.run.studies import MARGIN, Again, Purse, Studies
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,31 +25,40 @@ class Reseeded:
     scores: list[np.ndarray]
 
 
-def reseed(job: Job, entries: Sequence[Entry], scores: dict[str, np.ndarray]) -> list[Reseeded]:
-    """Make each of `entries` again with further seeds, while the budget has time for it."""
-    inputs = job.opened.splits.test.inputs
-    made = []
-    with job.progress("seeds", len(entries) * (job.recipe.seeds - 1)) as advance:
+def least(studies: Studies, entry: Entry) -> float:
+    """Return the seconds that there must be for one more seed."""
+    unit = _unit(studies, entry, studies.job.recipe.seed + 1)
+    return MARGIN * studies.cost([unit])
+
+
+def _unit(studies: Studies, entry: Entry, seed: int) -> Again:
+    return Again("seeds", entry, None, studies.job.opened.splits.test.inputs, seed)
+
+
+def reseed(
+    studies: Studies, purse: Purse, entries: Sequence[Entry], scores: dict[str, np.ndarray]
+) -> list[Reseeded]:
+    """Make each of `entries` again with further seeds, while `purse` has time for it."""
+    job, made = studies.job, list[Reseeded]()
+    seeds = job.recipe.seeds
+    with job.progress("seeds", len(entries) * (seeds - 1)) as advance:
         for place, entry in enumerate(entries):
             one = Reseeded(entry.name, [job.recipe.seed], [scores[entry.name]])
-            share = job.budget.left / (len(entries) - place)
-            spent = job.budget.spent
-            for more in range(1, job.recipe.seeds):
-                if entry.method.trains and job.budget.spent - spent + took(entry) > share:
+            mine = purse.first([least(studies, other) for other in entries[place:]])
+            for more in range(1, seeds):
+                seed = job.recipe.seed + more
+                found = studies.series([_unit(studies, entry, seed)], mine, advance)
+                if found is None:
                     job.say(
-                        f"{entry.name!r} was trained with {more} of {job.recipe.seeds} seeds: the "
-                        "budget has no time for more. Raise --budget."
+                        f"{entry.name!r} was trained with {more} of {seeds} seeds: the budget has "
+                        "no time for more. Raise --budget."
                     )
                     break
-                seed = job.recipe.seed + more
-                try:
-                    trained = refit(job, entry, job.data, seed=seed, own=True)
-                except HeadstartError as error:
-                    job.say(f"{entry.name!r} with seed {seed}: {error}")
+                if isinstance(found[0], HeadstartError):
+                    job.say(f"{entry.name!r} with seed {seed}: {found[0]}")
                     break
                 one.seeds.append(seed)
-                one.scores.append(trained.adapted.scores(inputs))
-                advance(1)
+                one.scores.append(found[0])
             if len(one.seeds) > 1:
                 made.append(one)
     return made
@@ -69,7 +77,7 @@ def spread_of(task: TaskFacts, truth: np.ndarray, one: Reseeded) -> SeedSpread |
         f"{one.name!r}: {of.title} {number(of, mean)} on average over {n} seeds, from "
         f"{number(of, values.min())} to {number(of, values.max())} (standard deviation {size})."
     )
-    if deviation == 0:
+    if all(np.array_equal(scores, one.scores[0]) for scores in one.scores):
         words += " Nothing in it depends on the seed."
     return SeedSpread(
         result=one.name, metric=of.name, seeds=one.seeds, values=values.tolist(),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
-from headstart.adapt import BASELINES, Context, Probe, Trained, carve, plan
+from headstart.adapt import BASELINES, Context, Probe, Trained, plan, validation_rows
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import Forecast, forecast
+from headstart.adapt.gradient import TIME_SHARE
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
@@ -21,16 +23,14 @@ from headstart.ranking.candidate import embedder
 from headstart.ranking.reference import find_reference
 from headstart.ranking.resample import sample
 from headstart.ranking.similarity import named, task_similarity
-from headstart.ranking.tree import Fact
+from headstart.ranking.tree import Fact, Facts
 
 LOOKED_AT = 200  # training examples on which simple model and probes are tried
 WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
 LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
-TIME_SHARE = 0.85  # of that for steps
 PART = FineTune(depth=0.34)  # as the leaf "partial" has it
-VALIDATION = 0.2  # of the training examples, where the data has no validation part
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +57,9 @@ class Scene:
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
         """Return what methods are given: all the data, or `data` with folds of its own."""
         data, own = (self.data, self.own) if data is None else (data, None)
-        rng = rng_for(self.seed, "validation")
         return Context(
             data=data, folds=plan(data, own, rng=rng_for(self.seed, "folds")),
-            validation=carve(data, VALIDATION, rng=rng) if own is None else own,
+            validation=validation_rows(data, own, self.seed),
             seed=self.seed, seconds=self.training_seconds, source=source,
             progress=self.progress, say=self.say,
         )  # fmt: skip
@@ -161,32 +160,49 @@ def lead(ahead: Trained | None, behind: Trained | None, data: Dataset) -> float 
     return float(gap.mean() + 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Forecasts:
-    """Of one model: of the whole, and of its last third. None where it cannot be trained."""
+    """What training one model costs, timed when it is first asked for: a few steps each.
 
-    whole: Forecast | None = None
-    part: Forecast | None = None
-    why: str = ""
+    None where the model cannot be trained; what cannot be timed is said in `why`, and stops
+    nothing.
+    """
 
+    scene: Scene
+    source: BackboneFeaturiser | None
+    why: str = field(init=False, default="")
 
-def foreseen(scene: Scene, source: BackboneFeaturiser | None) -> Forecasts:
-    """Time a few training steps. What cannot be measured is said, and stops nothing."""
-    if source is None or not source.backbone.trainable:
-        return Forecasts()
-    context = scene.context(source)
-    if not len(context.training):
-        return Forecasts()
-    try:
-        return Forecasts(forecast(FineTune(), context), forecast(PART, context))
-    except HeadstartError as error:
-        return Forecasts(why=" ".join(str(error).split()))
+    @cached_property
+    def whole(self) -> Forecast | None:
+        """Of fine-tuning as it comes."""
+        return self._timed(FineTune())
+
+    @cached_property
+    def part(self) -> Forecast | None:
+        """Of its last third."""
+        return self._timed(PART)
+
+    def _timed(self, method: FineTune) -> Forecast | None:
+        if self.source is None or not self.source.backbone.trainable or self.why:
+            return None
+        context = self.scene.context(self.source)
+        if not len(context.training):
+            return None
+        try:
+            return forecast(method, context)
+        except HeadstartError as error:
+            self.why = " ".join(str(error).split())
+            return None
 
 
 def facts_of(
-    scene: Scene, source: BackboneFeaturiser | None, ahead: float | None, costs: Forecasts
-) -> dict[str, Fact]:
-    """Return what the tree asks for, of the model in `source`; what is not known is None."""
+    scene: Scene, source: BackboneFeaturiser | None, ahead: float | None, costs: Forecasts,
+    more: Mapping[str, Fact],
+) -> Facts:  # fmt: skip
+    """Return what the tree asks for, of the model in `source`; what is not known is None.
+
+    `more`: facts that come from elsewhere.
+    """
     data, left = scene.data, len(scene.context(None).training)
     task, outputs = data.task, max(1, data.task.outputs)
     total, classes = float(len(data)), outputs if task.name == "classification" else 1
@@ -201,27 +217,33 @@ def facts_of(
         "left": left,
         "left_each": left / classes,
         "lead": ahead,
+        **more,
     }
     if source is None:
-        return facts
-    distance = distance_of(scene, source)
-    facts |= {
-        "rows_per_width": left / source.backbone.width,
-        "distance": distance,
-        "label_words": None if distance is not None else words_of(data, source),
-    }
-    return facts | _affordable(scene, costs)
+        return Facts(facts)
+    facts["rows_per_width"] = left / source.backbone.width
+    return Facts(
+        facts,
+        {
+            "distance": lambda: distance_of(scene, source),
+            "label_words": lambda: words_of(data, source),
+            "memory_share": lambda: memory_share(costs),
+            "epochs": lambda: passes(scene, costs.whole),
+            "epochs_part": lambda: passes(scene, costs.part),
+        },
+    )
 
 
-def _affordable(scene: Scene, costs: Forecasts) -> dict[str, Fact]:
-    seconds = TIME_SHARE * scene.training_seconds
-    found: dict[str, Fact] = {}
-    if costs.whole is not None:
-        found["memory_share"] = costs.whole.memory / machine().memory
-        found["epochs"] = seconds / max(1e-9, costs.whole.epoch)
-    if costs.part is not None:
-        found["epochs_part"] = seconds / max(1e-9, costs.part.epoch)
-    return found
+def memory_share(costs: Forecasts) -> float | None:
+    """Return the share of this machine's memory that training the whole model takes."""
+    return None if costs.whole is None else costs.whole.memory / machine().memory
+
+
+def passes(scene: Scene, cost: Forecast | None) -> float | None:
+    """Return how often the budget lets training see all examples."""
+    if cost is None:
+        return None
+    return TIME_SHARE * scene.training_seconds / max(1e-9, cost.epoch)
 
 
 def distance_of(scene: Scene, source: BackboneFeaturiser) -> float | None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, fields, replace
+from collections.abc import Callable
+from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from headstart.adapt import BASELINES, BUILTIN, Choosy, Context, Method, Trained, carve, plan
+from headstart.adapt import (
+    BASELINES,
+    BUILTIN,
+    Context,
+    Method,
+    Trained,
+    plan,
+    validation_rows,
+)
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.unadapted import Unadapted
 from headstart.compute.budget import Budget
@@ -30,7 +38,8 @@ from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
-from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, VALIDATION
+from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE
+from headstart.run.trying import configured, method_named, resolved, trained_methods, tried
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
 from headstart.sources.backbone import need_trainable
@@ -78,8 +87,7 @@ def walk(job: Job) -> RunRecord:
     data, own = job.data, job.own_validation
     _say_notes(job)
     foresee(job)
-    rng = rng_for(job.recipe.seed, "validation")
-    validation = carve(data, VALIDATION, rng=rng) if own is None else own
+    validation = validation_rows(data, own, job.recipe.seed)
     folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
 
     def context(seconds: float, source: BackboneFeaturiser | None = None) -> Context:
@@ -88,13 +96,13 @@ def walk(job: Job) -> RunRecord:
             seconds=seconds, source=source, progress=job.progress, say=job.say,
         )  # fmt: skip
 
-    for method in _configured(job.recipe, BASELINES):
+    for method in configured(job.recipe, BASELINES):
         if not method.uses_model:
             _add(job, "baseline", method, context(0.0))
-    methods = _configured(job.recipe, BUILTIN)
+    methods = configured(job.recipe, BUILTIN)
     if not any(f.backbone.trainable for f in job.backbones):
         job.say(NOT_TRAINED)
-    for method in (m for m in methods if not m.trains and _asked(job, m)):
+    for method in (m for m in methods if not m.trains and tried(job, m)):
         for source in job.backbones:
             _add(job, "candidate", method, context(0.0, source))
     _add_unadapted(job, context)
@@ -103,11 +111,11 @@ def walk(job: Job) -> RunRecord:
         job.folder.write(RECIPE, resolved(job.recipe).anchored().to_toml())
     if leading is None:
         return finish(job)
-    for method in _trained_methods(job, context(0.0)):
+    for method in trained_methods(job, context(0.0)):
         seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
         _add(job, "candidate", method, context(seconds, leading))
         _remedy(job, method, context, leading)
-    for method in _configured(job.recipe, BASELINES):
+    for method in configured(job.recipe, BASELINES):
         if method.uses_model and method.trains:
             _add(job, "baseline", method, context(_same_time(job, leading), leading))
     return finish(job)
@@ -123,88 +131,11 @@ def _add_unadapted(job: Job, context: Callable[..., Context]) -> None:
                 job.say(f"{error} So it is not a baseline as it came.")
 
 
-def method_named(name: str) -> Method | None:
-    """Return the method; None for "auto". Raises UsageError that lists what there is."""
-    known = {method.name: method for method in BUILTIN}
-    if name != "auto" and name not in known:
-        raise UsageError(f"--method {name!r} is unknown; known: auto, {', '.join(known)}.")
-    return known.get(name)
-
-
 def _say_notes(job: Job) -> None:
     """Say what sources assumed of their models."""
     for card in (featuriser.backbone.card for featuriser in job.backbones):
         if card.note:
             job.say(f"{card.title}: {card.note}.")
-
-
-def _configured(recipe: Recipe, methods: Sequence[Method]) -> list[Method]:
-    """Apply the recipe's settings to methods. Raises UsageError for one that does not exist."""
-    known = {slug(method.name) for method in (*BUILTIN, *BASELINES)}
-    unknown = sorted(set(recipe.methods) - known)
-    if unknown:
-        raise UsageError(
-            f"There is no method {unknown[0]!r} to set; known: {', '.join(sorted(known))}."
-        )
-    configured: list[Method] = []
-    for method in methods:
-        settings = recipe.methods.get(slug(method.name), {})
-        takes = [one.name for one in fields(method)]  # type: ignore[arg-type]
-        strange = sorted(set(settings) - set(takes))
-        if strange:
-            raise UsageError(
-                f"The method {slug(method.name)} has no setting {strange[0]!r}; it has "
-                f"{', '.join(takes) or 'none'}."
-            )
-        try:
-            settings = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-            configured.append(replace(method, **settings))  # type: ignore[type-var]
-        except TypeError as error:
-            raise UsageError(f"Recipe, methods.{slug(method.name)}: {error}.") from None
-    return configured
-
-
-def resolved(recipe: Recipe) -> Recipe:
-    """Return the recipe with the settings of every method written out."""
-    settings = {
-        slug(method.name): {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(method).items()  # type: ignore[call-overload]
-            if value is not None
-        }
-        for methods in (BUILTIN, BASELINES)
-        for method in _configured(recipe, methods)
-    }
-    return recipe.model_copy(update={"methods": settings})
-
-
-def _asked(job: Job, method: Method) -> bool:
-    """Say whether a method is tried; what an automatic run trains, its advice decides."""
-    asked = method_named(job.recipe.method)
-    if asked is None:
-        advised = job.guide.advice.methods if job.guide else []
-        return not method.trains or method.name in advised
-    # What is trained is held against the probe, whose head it may start from.
-    return method.name == asked.name or (asked.trains and method.name == "probe")
-
-
-def _trained_methods(job: Job, context: Context) -> list[Method]:
-    """Return the methods that train, as the recipe and the advice have them."""
-    found = []
-    for method in _configured(job.recipe, BUILTIN):
-        if not method.trains or not _asked(job, method):
-            continue
-        why = None
-        if job.recipe.method == "auto" and isinstance(method, Choosy):
-            why = method.unsuited(context.data, context.training)
-        if why:
-            job.say(
-                f"{method.name.capitalize()} is left out: {why}. Ask for it with "
-                f"--method {method.name}."
-            )
-            continue
-        found.append(method)
-    return found
 
 
 def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str = "") -> None:
@@ -304,7 +235,7 @@ def start(
     for sentence in opened.facts.said:
         say(sentence)
     backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
-    refuse_unfit(recipe, _configured(recipe, BUILTIN), backbones, opened.splits.train)
+    refuse_unfit(recipe, configured(recipe, BUILTIN), backbones, opened.splits.train)
     path = out or default_out(opened.facts.name)
     folder = RunFolder(path) if again else RunFolder.create(path)
     recipe = recipe.model_copy(update={"models": [f.backbone.card.id for f in backbones]})

@@ -38,10 +38,12 @@ def informed(card: BackboneCard, config: Any) -> BackboneCard:
 
     if card.source == "run":  # trained further, under the id of where it came from
         return card
+    if card.source == "local" and not card.labels:  # unknown: reading the catalogue takes a while
+        return card
     entry = find(card.id)
     if entry is not None:
         return _joined(card, entry, entry.published, entry.licence)
-    if card.source != "local" or not card.labels:
+    if card.source != "local":
         return card
     for entry in entries():
         if entry.modality == card.modality and _same(entry, card.labels, config):
