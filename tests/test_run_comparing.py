@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -33,8 +34,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def test_runs_are_ordered_and_every_pair_is_compared_on_identical_examples(
     runs: list[Path],
 ) -> None:
-    import pandas as pd
-
     found = compare_runs([runs[2], runs[0], runs[1]])
     assert found.metric == "accuracy" and found.examples == SIZE
     right = {}
@@ -147,6 +146,9 @@ def test_what_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
     half = write_run(tmp_path / "half", status="interrupted")
     torn = write_run(tmp_path / "torn")
     (torn / "predictions.parquet").write_bytes(b"no parquet")
+    alien = write_run(tmp_path / "alien")
+    table = pd.read_parquet(alien / "predictions.parquet")
+    table.assign(truth="zebra").to_parquet(alien / "predictions.parquet")
     odd = write_run(tmp_path / "odd")
     raw = json.loads((odd / "record.json").read_text())
     raw["labels"] = ["a", "b", "d"]
@@ -157,6 +159,7 @@ def test_what_cannot_be_compared(runs: list[Path], tmp_path: Path) -> None:
         ([first, tmp_path], RunError, "does not exist; is"),
         ([first, half], RunError, "was not finished .interrupted.; continue it with"),
         ([first, torn], RunError, "predictions.parquet cannot be read"),
+        ([first, alien], RunError, "does not fit its record: KeyError..zebra"),
         ([first, values], UsageError, "steady is classification, values is regression"),
         ([first, odd], UsageError, "other labels: only steady has 'c', and 1 more differ"),
         ([first, few], UsageError, "100 and 120 of them, 100 in common .'row 100' is not"),

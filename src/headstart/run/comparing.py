@@ -144,11 +144,15 @@ def tested_by(name: str, run: Run, task: TaskFacts) -> Tested:
     except (OSError, KeyError, pa.ArrowException) as error:
         said = " ".join(str(error).split())[:200]
         raise RunError(f"{path} cannot be read: {said}. Make the run again.") from None
-    scores = np.asarray(columns[column], dtype=np.float64)
+    try:
+        truth = targets_of(task, columns["truth"])
+        scores = np.asarray(columns[column], dtype=np.float64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RunError(f"{path} does not fit its record: {error!r}. Make the run again.") from None
     if task.kind != "regression":
         scores = scores[:, [run.record.labels.index(label) for label in task.labels]]
     return Tested(
-        name, tuple(map(str, columns["id"])), targets_of(task, columns["truth"]), scores,
+        name, tuple(map(str, columns["id"])), truth, scores,
         None if groups is None else np.array(groups, dtype=object),
     )  # fmt: skip
 
