@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -197,6 +198,16 @@ def test_the_page_is_escaped(runs: list[Path], tmp_path: Path) -> None:
     for part in page.shown(compare_runs([*paths, runs[0]])):
         console.print(part)
     assert evil in console.export_text()
+
+
+def test_comparing_loads_no_torch(runs: list[Path]) -> None:
+    code = (
+        "import sys; from headstart.run.comparing import compare_runs;"
+        "from headstart.report.contest import page;"
+        f"page.render(compare_runs({[str(path) for path in runs]!r}));"
+        "assert not {'torch', 'transformers', 'sklearn'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_command(
