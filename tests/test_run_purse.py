@@ -36,7 +36,7 @@ class Made:
 
 
 class Clock:
-    """`now` moves by nothing but `refit`, which takes `slow` times what the run's own result took.
+    """`now` moves by nothing but `refit` and answers: `slow` times what the run's own took.
 
     Beside that, `extra` seconds a training, however few its examples are.
     """
@@ -52,12 +52,14 @@ class Clock:
     def refit(self, job: Any, entry: Entry, data: Any, *, seed: int, own: bool = False) -> Any:
         if self.broken == (entry.name, len(data)):
             raise TooFewExamples("one class")
-        took = self.slow * (FIT[entry.name] * len(data) / len(job.data) + ANSWER) + self.extra
-        self.now += took
-        self.longest = max(self.longest, took)
+        fit = self.slow * FIT[entry.name] * len(data) / len(job.data) + self.extra
+        self.now += fit
         self.made.append((entry.name, len(data), seed))
 
         def scores(asked: Any) -> np.ndarray:
+            answer = self.slow * ANSWER * len(asked) / 90
+            self.now += answer
+            self.longest = max(self.longest, fit + answer)
             rng = np.random.default_rng([seed, len(data), len(asked), len(entry.name)])
             return rng.dirichlet(np.ones(3), len(asked))
 

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 import headstart.run as runs
+import headstart.run.finishing as finishing
 import headstart.run.studies as studies_room
 from headstart.errors import UsageError
 from headstart.run import Run
@@ -196,6 +198,23 @@ def test_groups_get_a_table(place: Path, tmp_path: Path) -> None:
     assert rows and sum(row.count for row in rows) == run.record.data.counts["test"]
     assert {row.group for row in rows} < set(writers)
     assert 'id="groups"' in (run.path / "report.html").read_text()
+
+
+@pytest.mark.parametrize("prefer", ["simpler", "best"])
+def test_the_choice_is_told_what_is_preferred(
+    prefer: str, watched: tuple[Run, Studies, list[Again]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Told(Exception):
+        pass
+
+    def handed_over(*rest: Any, prefer: str, **more: Any) -> None:
+        raise Told(prefer)
+
+    job = watched[1].job
+    recipe = job.recipe.model_copy(update={"prefer": prefer})
+    monkeypatch.setattr(finishing, "handed_over", handed_over)
+    with pytest.raises(Told, match=prefer):
+        finishing.finish(replace(job, recipe=recipe))
 
 
 @pytest.mark.parametrize(

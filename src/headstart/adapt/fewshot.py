@@ -37,7 +37,7 @@ from headstart.data.dataset import Dataset
 from headstart.errors import TooFewExamples, UsageError
 from headstart.sources.backbone import Backbone, need_trainable, running, with_module
 
-MANY = 32  # labels a class, beyond which an automatic run leaves it to fine-tuning
+MANY = 16  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -46,8 +46,8 @@ def transfer(
     `method`: "auto", "probe", "few-shot" or "finetune". `settings` of methods by dotted name, as
     {"finetune.epochs": 3, "probe.head": "svm"}. `test`: data for the sealed test part. `budget`:
     "90s", "10m" or seconds. `auto_remedy`: train once more where the curve of a training shows
-    what is wrong. `prefer`: "simpler" hands over the simplest result that nothing beats clearly on
-    held-out examples, "best" the best there. `cv`: folds of a cross-validation of the training
+    what is wrong. `prefer`: "simpler" hands over the simplest result that is as good as can be told
+    on held-out examples, "best" the best there. `cv`: folds of a cross-validation of the training
     data, made anew `cv_repeats` times. `seeds`: how many seeds trained results are made with, to
     see how much that moves them. `label_curve`: how good fewer labels would be, and more. `out`:
     the RUN folder, which must not exist yet.

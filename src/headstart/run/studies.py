@@ -82,12 +82,15 @@ class Again:
 class Studies:
     """Makes results again. `predicting`: seconds that each took to answer the test part.
 
-    `extra`: the most seconds that a result took beyond its estimate, learned on the way.
+    Learned on the way: `extra`, the most seconds that a training of a result took beyond its share
+    of the data; `slowest`, the most that it took to answer one example. The run's own answers may
+    have come from features that were in the store already.
     """
 
     job: Job
     predicting: Mapping[str, float]
     extra: dict[str, float] = field(default_factory=dict)
+    slowest: dict[str, float] = field(default_factory=dict)
 
     @property
     def purse(self) -> Purse:
@@ -120,12 +123,15 @@ class Studies:
         found, job = self._kept(unit), self.job
         if found is not None:
             return found
-        begun = job.budget.spent
         data = job.data if unit.rows is None else job.data.take(unit.rows)
+        name, begun = unit.entry.name, job.budget.spent
         trained = refit(job, unit.entry, data, seed=unit.seed, own=unit.rows is None)
+        fitted = job.budget.spent
         found = trained.adapted.scores(unit.asked)
-        late = job.budget.spent - begun - self._estimate(unit)
-        self.extra[unit.entry.name] = max(late, self.extra.get(unit.entry.name, 0.0))
+        late = fitted - begun - self._share(unit) * took(unit.entry)
+        self.extra[name] = max(late, self.extra.get(name, 0.0))
+        each = (job.budget.spent - fitted) / max(1, len(unit.asked))
+        self.slowest[name] = max(each, self.slowest.get(name, 0.0))
         keep_scores(found, unit.key(job.data), job.folder.candidates)
         return found
 
@@ -134,14 +140,14 @@ class Studies:
         return found if found is not None and len(found) == len(unit.asked) else None
 
     def _expected(self, unit: Again) -> float:
-        return self._estimate(unit) + self.extra.get(unit.entry.name, 0.0)
+        """Return seconds: to train by the share of the data, to answer by the number asked."""
+        name, test = unit.entry.name, len(self.job.opened.splits.test)
+        each = max(self.predicting.get(name, 0.0) / max(1, test), self.slowest.get(name, 0.0))
+        fit = self._share(unit) * took(unit.entry) + self.extra.get(name, 0.0)
+        return fit + each * len(unit.asked)
 
-    def _estimate(self, unit: Again) -> float:
-        """Return seconds by the share of the data, and of the test part."""
-        whole, test = len(self.job.data), len(self.job.opened.splits.test)
-        share = 1.0 if unit.rows is None else len(unit.rows) / whole
-        answers = self.predicting.get(unit.entry.name, 0.0) * len(unit.asked) / max(1, test)
-        return took(unit.entry) * share + answers
+    def _share(self, unit: Again) -> float:
+        return 1.0 if unit.rows is None else len(unit.rows) / len(self.job.data)
 
 
 def took(entry: Entry) -> float:
