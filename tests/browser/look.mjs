@@ -44,7 +44,10 @@ const look = async (browser, path) => {
   const page = await browser.newPage({
     viewport: WIDE, colorScheme: "light", reducedMotion: "reduce", hasTouch: true,
   });
-  const shot = (what) => out && page.screenshot({ path: join(out, `${name}-${what}.png`), fullPage: true });
+  const shot = (what) => {
+    const path = join(out, `${name}-${what}.png`);
+    return out && page.screenshot({ path, fullPage: true });
+  };
   listen(page, wrong);
   await page.goto(pathToFileURL(resolve(path)).href);
   await shot("light");
@@ -67,6 +70,10 @@ const look = async (browser, path) => {
   await shot("dark");
   await page.emulateMedia({ media: "print", colorScheme: "light" });
   await shot("paper");
+  const lost = await page.evaluate(() => [...document.querySelectorAll(".panel > .values.short")]
+    .filter((part) => !part.closest(".panels.small"))
+    .filter((part) => !part.querySelector("table").checkVisibility()).length);
+  if (lost) wrong.push(`paper: ${lost} short tables are closed`);
   const pdf = await page.pdf({ path: out ? join(out, `${name}.pdf`) : undefined, format: "A4" });
   found.paper = (pdf.toString("latin1").match(/\/Type\s*\/Page\b/g) || []).length;
   await page.close();
@@ -85,7 +92,8 @@ const withoutScript = async (browser, path, wrong) => {
   const many = await tables.count();
   if (many) {
     await tables.first().locator("summary").click();
-    if (!(await tables.first().locator("table").isVisible())) wrong.push("without script: no table");
+    const seen = await tables.first().locator("table").isVisible();
+    if (!seen) wrong.push("without script: no table");
   }
   await page.close();
   return many;

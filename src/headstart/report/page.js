@@ -122,8 +122,8 @@ for (const [chart, marks] of charts) {
   stop(marks, marks[0]);
   const point = (event) => {
     const under = event.target.closest("[aria-label][role=img]");
-    const near = () => nearest(marks.length > MANY ? [] : seen(marks), event.clientX, event.clientY);
-    show(marks.includes(under) ? under : near());
+    const near = marks.length > MANY ? [] : seen(marks);
+    show(marks.includes(under) ? under : nearest(near, event.clientX, event.clientY));
   };
   chart.addEventListener("pointermove", point);
   chart.addEventListener("pointerdown", point);
@@ -146,7 +146,9 @@ for (const [chart, marks] of charts) {
   });
 }
 addEventListener("keydown", (event) => event.key === "Escape" && show(null));
-addEventListener("pointerdown", (event) => event.target.closest("figure, ol, .scroll") || show(null));
+addEventListener("pointerdown", (event) => {
+  if (!event.target.closest("figure, ol, .scroll")) show(null);
+});
 
 // Legends. Press an entry: its series goes away; press again: it comes back. Paper shows all.
 for (const entry of all(document, ".legend [data-series]")) {

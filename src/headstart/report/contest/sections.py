@@ -149,7 +149,9 @@ def cost_plot(contest: Contest) -> Markup:
     along, along_texts = plot.log_axis(min(seconds), max(seconds))
     values = [run.metrics[metric].value for run in contest.runs]
     share = words.is_share(metric)
-    up, up_texts = plot.share_axis(values) if share else plot.number_axis(values)
+    up, up_texts = (
+        plot.share_axis(values) if share else plot.number_axis([max(v, -1.0) for v in values])
+    )
     plane = plot.Plane(along, up, along_texts, up_texts)
     layers: list[Markup] = []
     for run, took in zip(contest.runs, seconds, strict=True):
