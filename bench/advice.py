@@ -3,8 +3,8 @@
 On every shared classification set (training cut to 2,000 examples, test to 2,000, so that two cores
 can do it; texts also with 8 labels a class). Tried, each within SECONDS: simple model, probe,
 few-shot tuning (texts), fine-tuning of the whole, of the last third, and LoRA. Advised: what an
-automatic run would hand over, which is the best on held-out training examples among simple model,
-probe and what the leaf trains. Best: the highest accuracy on the sealed test part of all that
+automatic run would hand over, by held-out training examples, of simple model, probe and what the
+leaf trains. Best: the highest accuracy on the sealed test part of all that
 was tried, so by hindsight. Finished results are kept in $HEADSTART_CACHE/bench/advice and not made
 again: `python -m bench.advice CASE [METHOD]` makes one, `python -m bench.advice table` shows what
 there is, `python -m bench advice` makes all.
@@ -182,7 +182,8 @@ def make(name: str, wanted: tuple[str, ...]) -> None:
             continue
         own = methods[method]
         trained = once(method, _place(name), lambda own=own: own.adapt(context))  # type: ignore[misc]
-        entries[method] = Entry("candidate", one.case.model, own, trained)
+        role = "baseline" if method == "simple" else "candidate"
+        entries[method] = Entry(role, one.case.model, own, trained)
         if method not in facts["test"]:
             facts["test"][method] = accuracy(trained.adapted.scores(inputs), truth)
             facts["seconds"][method] = round(sum(trained.seconds.values()), 2)
@@ -194,8 +195,9 @@ def make(name: str, wanted: tuple[str, ...]) -> None:
 
 def _handed_over(scene: Any, source: Any, entries: dict[str, Any]) -> dict[str, Any]:
     """Ask the tree, and choose among what it names on held-out training examples."""
+    from headstart.compute.randomness import rng_for
     from headstart.run.advising import Guide
-    from headstart.run.choosing import best
+    from headstart.run.handing import handed_over
 
     solved = [entries["simple"], entries["probe"]]
     advice = Guide(scene).decide(solved, source, 0.8 * BUDGET)
@@ -205,9 +207,12 @@ def _handed_over(scene: Any, source: Any, entries: dict[str, Any]) -> dict[str, 
     elif "depth" in advice.settings.get("finetune", {}):
         names["finetune"] = "partial"
     tried = ["simple", "probe", *(names[m] for m in advice.methods if names[m] in entries)]
-    winner = best([entries[method] for method in tried], scene.data, advice.favoured)
-    handed = next(method for method in tried if entries[method] is winner)
-    return {"leaf": advice.leaf, "advised": tried, "handed over": handed}
+    hand = handed_over(
+        [entries[method] for method in tried], scene.data, rng=rng_for(0, "hand over"),
+        favoured=advice.favoured, because=advice.favoured_because,
+    )  # fmt: skip
+    handed = next(method for method in tried if entries[method] is hand.chosen)
+    return {"leaf": advice.leaf, "advised": tried, "handed over": handed, "why": hand.because}
 
 
 if __name__ == "__main__":

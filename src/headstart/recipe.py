@@ -48,6 +48,7 @@ class Recipe(BaseModel):
     cv_repeats: int = Field(default=3, ge=1, description="How often all folds are made anew.")
     seeds: int = Field(default=1, ge=1, description="Seeds that trained results are made with.")
     label_curve: bool = False
+    track: list[str] = Field(default_factory=list)
     data: DataRecipe
     methods: dict[str, dict[str, Any]] = Field(default_factory=dict)
 

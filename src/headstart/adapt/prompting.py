@@ -43,10 +43,12 @@ class Prompts(nn.Module):
         changed["inputs_embeds"] = torch.cat([_each(first, words), words], dim=1)
         mask = kwargs.get("attention_mask")
         mask = torch.ones_like(ids) if mask is None else mask
-        changed["attention_mask"] = torch.cat([mask.new_ones(len(ids), self.count), mask], dim=1)
+        changed["attention_mask"] = torch.cat(
+            [mask.new_ones(ids.shape[0], self.count), mask], dim=1
+        )
         types = kwargs.get("token_type_ids")
         if types is not None:
-            zeros = types.new_zeros(len(ids), self.count)
+            zeros = types.new_zeros(ids.shape[0], self.count)
             changed["token_type_ids"] = torch.cat([zeros, types], dim=1)
         return args, changed
 
@@ -71,7 +73,7 @@ class Renewed:
 
 
 def _each(vectors: Tensor, like: Tensor) -> Tensor:
-    return vectors.to(like.dtype).expand(len(like), *vectors.shape)
+    return vectors.to(like.dtype).expand(like.shape[0], *vectors.shape)  # a trace keeps `len`
 
 
 def blocks_of(backbone: Backbone) -> list[str]:

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
 
 def export(
     run: Annotated[Path, typer.Argument(help="RUN folder.")],
-    to: Annotated[str, typer.Option(help="hf or torchscript-free.")],
+    to: Annotated[str, typer.Option(help="hf, onnx or torchscript-free.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder to write; by default RUN/export/TO.")
     ] = None,

@@ -75,6 +75,10 @@ def transfer(
     label_curve: Annotated[
         bool, typer.Option(help="Say what fewer labels would give, and what more would.")
     ] = False,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="tensorboard, mlflow or wandb, into RUN/tracking; may be given often."),
+    ] = None,
     recipe: Annotated[
         Path | None,
         typer.Option(help="Run this recipe.toml; only --out goes with it."),
@@ -104,7 +108,7 @@ def transfer(
         target=target, test=test, group=group, task=task, modality=modality, budget=budget,
         seed=seed, out=out, encoding=encoding, root=root, allow_pickle=allow_pickle,
         auto_remedy=auto_remedy, prefer=prefer, cv=cv, cv_repeats=cv_repeats, seeds=seeds,
-        label_curve=label_curve, **watching,
+        label_curve=label_curve, track=track, **watching,
     )  # fmt: skip
     print_run(run, screen, as_json)
 

@@ -1,100 +1,38 @@
-"""The README.md of RUN/model: a model card with the metadata block that model hubs read."""
+"""The README.md of RUN/model and of exports: a model card, as model hubs have them."""
 
 from __future__ import annotations
 
-import json
 import re
-from typing import Any
 
 from headstart.records import Interval, Result, RunRecord
 from headstart.report import words
+from headstart.report.card_metadata import (
+    base_name,
+    hub_id,
+    licence,
+    machine_words,
+    metadata,
+    pipeline_tag,
+    yaml,
+)
 from headstart.report.ranked import best_first, chosen_result
 
-PIPELINES = {
-    "image": "image-classification",
-    "text": "text-classification",
-    "audio": "audio-classification",
+SHOWN = 20  # classes whose numbers are listed
+USE = {
+    "headstart": "    headstart predict FOLDER INPUT...\n\nFOLDER is the one that this card "
+    "lies in; of a RUN folder, the RUN itself.",
+    "transformers": "With plain transformers, by their pipeline of the task; or with Headstart:\n\n"
+    "    headstart predict FOLDER INPUT...\n\nFOLDER is the one that this card lies in.",
+    "onnx": "With any ONNX runtime: model.onnx gives {outputs}; what comes before it stands in "
+    "export.json and beside it. Or with Headstart:\n\n    headstart predict FOLDER INPUT..."
+    "\n\nFOLDER is the one that this card lies in.",
 }
-# Our names to those of the hub's metric collection, where they differ.
-HUB_METRICS = {"f1_macro": "f1", "precision_macro": "precision", "recall_macro": "recall"}
 
 
 def escaped(text: str) -> str:
     """Return text from the data as plain Markdown: on one line, nothing in it acts as markup."""
     line = " ".join(text.split())
     return re.sub(r"([\\`*_\[\]<>|#&!])", r"\\\1", line)
-
-
-def hub_id(model: str | None) -> str | None:
-    """Return `org/name` where the model comes from the hub; None for local and starter models."""
-    name = (model or "").removeprefix("hf:")
-    return name if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) else None
-
-
-def pipeline_tag(record: RunRecord) -> str | None:
-    """Return the hub's name of the task; None where it has none (regression)."""
-    if record.task not in ("classification", "multi-label"):
-        return None
-    return PIPELINES.get(record.data.modality)
-
-
-def licence(record: RunRecord, best: Result | None) -> str:
-    """Return the licence noted in the chosen result's details or the record; else "unknown"."""
-    noted = best.details.get("licence") if best else None
-    return str(noted or getattr(record, "licence", None) or "unknown")
-
-
-def metadata(record: RunRecord, *, library: str = "headstart") -> dict[str, Any]:
-    """Return the metadata block as plain values."""
-    best = chosen_result(record)
-    base, pipeline = hub_id(best.model if best else None), pipeline_tag(record)
-    values: dict[str, Any] = {
-        "library_name": library,
-        "license": licence(record, best),
-        "tags": ["headstart", "transfer-learning", record.data.modality, record.task],
-    }
-    if base:
-        values["base_model"] = base
-    if pipeline:
-        values["pipeline_tag"] = pipeline
-    if best and best.metrics:
-        measured = [
-            {
-                "type": HUB_METRICS.get(name, name),
-                "name": words.metric_title(name),
-                "value": m.value,
-            }
-            for name, m in best.metrics.items()
-        ]
-        task = {"type": pipeline or record.task, "name": record.task}
-        data = {"type": record.data.modality, "name": record.data.name, "split": "test"}
-        values["metrics"] = [entry["type"] for entry in measured]
-        values["model-index"] = [
-            {
-                "name": f"{record.data.name} ({best.name})",
-                "results": [{"task": task, "dataset": data, "metrics": measured}],
-            }
-        ]
-    return values
-
-
-def yaml(value: Any, indent: int = 0) -> str:
-    """Write plain values as block YAML; scalars as JSON, which YAML reads as they are."""
-    pad = "  " * indent
-    if isinstance(value, dict):
-        return "".join(
-            f"{pad}{key}:\n{yaml(inner, indent + 1)}"
-            if isinstance(inner, dict | list)
-            else f"{pad}{key}: {json.dumps(inner)}\n"
-            for key, inner in value.items()
-        )
-    lines = []
-    for item in value:
-        if isinstance(item, dict):
-            lines.append(f"{pad}- {yaml(item, indent + 1).lstrip()}")
-        else:
-            lines.append(f"{pad}- {json.dumps(item)}\n")
-    return "".join(lines)
 
 
 def results_lines(record: RunRecord) -> list[str]:
@@ -112,7 +50,11 @@ def what_it_is(record: RunRecord, best: Result | None) -> str:
     data = escaped(record.data.name)
     if best is None:
         return f"A model for the data set {data}; the run that makes it is not done."
-    base = f"the pretrained model {escaped(best.model)}" if best.model else "no pretrained model"
+    base = (
+        f"the pretrained model {escaped(base_name(best.model))}"
+        if best.model
+        else "no pretrained model"
+    )
     return (
         f"A {record.task} model for {record.data.modality} input, made from {base} "
         f"(method: {escaped(best.method)}) and the data set {data}."
@@ -151,18 +93,76 @@ def verdict_lines(record: RunRecord) -> list[str]:
 
 
 def model_card(record: RunRecord, *, library: str = "headstart") -> str:
-    """Return the model card as Markdown with a YAML metadata block; texts from data are escaped."""
+    """Return the model card as Markdown with a YAML metadata block; texts from data are escaped.
+
+    `library`: what reads the model: "headstart", "transformers" or "onnx".
+    """
     best = chosen_result(record)
     parts = [f"---\n{yaml(metadata(record, library=library))}---", f"# {escaped(record.data.name)}"]
     parts += [what_it_is(record, best), "## Did transfer help?", "\n".join(verdict_lines(record))]
     if record.results:
-        parts.append("\n".join(results_lines(record)))
-    parts += ["## Intended use", intended_use(record), "## Limits", "\n".join(limits(record))]
+        parts += ["## Evaluation", evaluation(record, best), "\n".join(results_lines(record))]
+    parts += ["## Intended use", intended_use(record), "## How to use", how_to_use(record, library)]
+    parts += ["## Limits", "\n".join(limits(record))]
+    parts += ["## Training data", "\n".join(training_data(record))]
+    parts += ["## Cost", "\n".join(cost(record, best))]
     parts += ["## Licence", licence_words(record, best)]
     parts.append(
         f"Made by Headstart {record.headstart}, {record.created[:10]}, seed {record.seed}."
     )
     return "\n\n".join(parts) + "\n"
+
+
+def evaluation(record: RunRecord, best: Result | None) -> str:
+    """Return what was measured of this model on the test part, with intervals."""
+    if best is None or not best.metrics:
+        return "Held-out training data only: the test part was not opened."
+    tested = record.data.counts.get("test")
+    where = f" {words.counted(tested, 'example')} of" if tested is not None else ""
+    lines = [f"On{where} the test part, which took no part in training or choosing:", ""]
+    lines += ["| Metric | Value (95 % interval) |", "|---|---|"]
+    for name, found in best.metrics.items():
+        lines.append(f"| {words.metric_title(name)} | {words.interval_text(name, found)} |")
+    return "\n".join([*lines, "", "Beside the others of the same run:"])
+
+
+def how_to_use(record: RunRecord, library: str) -> str:
+    outputs = "`prediction`" if record.task == "regression" else "`logits` and `probabilities`"
+    return USE[library].format(outputs=outputs)
+
+
+def training_data(record: RunRecord) -> list[str]:
+    """Return how many examples there were of what, one sentence a line."""
+    counts = ", ".join(
+        f"{words.counted(n, 'example')} for {part}" for part, n in record.data.counts.items()
+    )
+    lines = [f"- {escaped(record.data.name)} ({record.data.modality}): {counts or 'not counted'}."]
+    classes = record.data.class_counts.get("train", {})
+    if classes:
+        shown = [f"{escaped(name)} {count:,}" for name, count in list(classes.items())[:SHOWN]]
+        more = f" and {len(classes) - SHOWN} more" if len(classes) > SHOWN else ""
+        lines.append(f"- Of each class, to train on: {', '.join(shown)}{more}.")
+    if record.data.unlabelled:
+        lines.append(f"- {words.counted(record.data.unlabelled, 'example')} had no label.")
+    return [*lines, f"- Fingerprint of the content: `{record.data.fingerprint}`."]
+
+
+def cost(record: RunRecord, best: Result | None) -> list[str]:
+    """Return what the run and this model cost, one sentence a line."""
+    machine = machine_words(record)
+    lines = [
+        f"- The whole run: {words.duration(record.seconds)}{f' ({machine})' if machine else ''}."
+    ]
+    if best and best.seconds:
+        lines.append(f"- This model alone: {words.duration(sum(best.seconds.values()))}.")
+    if best and best.parameters.get("total"):
+        total, trained = best.parameters["total"], best.parameters.get("trained", 0)
+        lines.append(f"- {words.counted(total, 'parameter')}, of which {trained:,} were trained.")
+    happened = record.advice.happened if record.advice else None
+    if record.advice and happened and happened.grams is not None:
+        about = escaped(record.advice.assumption)
+        lines.append(f"- About {happened.grams:.2g} g of CO2 (estimated: {about}).")
+    return lines
 
 
 def intended_use(record: RunRecord) -> str:
@@ -174,7 +174,7 @@ def intended_use(record: RunRecord) -> str:
         names = ", ".join(escaped(label) for label in record.labels[:20])
         more = f" and {len(record.labels) - 20} more" if len(record.labels) > 20 else ""
         known = f" ({names}{more})"
-    return f"{goal}{known} of {record.data.modality} examples: `headstart predict RUN INPUT`."
+    return f"{goal}{known} of {record.data.modality} examples."
 
 
 def licence_words(record: RunRecord, best: Result | None) -> str:
@@ -185,3 +185,6 @@ def licence_words(record: RunRecord, best: Result | None) -> str:
         "Unknown: it follows from the terms of the pretrained model and of the training data, "
         "which the record does not hold."
     )
+
+
+__all__ = ["hub_id", "licence", "metadata", "model_card", "pipeline_tag", "yaml"]

@@ -36,6 +36,7 @@ def transfer(
     cv_repeats: int = 3,
     seeds: int = 1,
     label_curve: bool = False,
+    track: str | Sequence[str] | None = None,
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> Run:
@@ -49,7 +50,8 @@ def transfer(
     what is wrong. `prefer`: "simpler" hands over the simplest result that is as good as can be told
     on held-out examples, "best" the best there. `cv`: folds of a cross-validation of the training
     data, made anew `cv_repeats` times. `seeds`: how many seeds trained results are made with, to
-    see how much that moves them. `label_curve`: how good fewer labels would be, and more. `out`:
+    see how much that moves them. `label_curve`: how good fewer labels would be, and more.
+    `track`: "tensorboard", "mlflow", "wandb" or several of them, written into RUN/tracking. `out`:
     the RUN folder, which must not exist yet.
 
     Raises a HeadstartError that says what is wrong, where, and what to do.
@@ -79,6 +81,7 @@ def transfer(
         cv_repeats=cv_repeats,
         seeds=seeds,
         label_curve=label_curve,
+        track=[track] if isinstance(track, str) else list(track or []),
         data=DataRecipe(
             source=str(data) if from_disk else PYTHON_OBJECTS,
             input=input,

@@ -20,23 +20,25 @@ if TYPE_CHECKING:
     from headstart.data.load import Quarantined
 
 ABOUT, FORMAT = "export.json", 1
-PLAIN, HF = "torchscript-free", "hf"
+PLAIN, HF, ONNX = "torchscript-free", "hf", "onnx"
+FORMS = (HF, ONNX, PLAIN)
 ONE_AT_A_TIME = (
     "\nWith transformers, give this model one example at a time: it was found to answer otherwise "
     "where shorter examples are padded in a batch.\n"
 )
+CLIPS_APART = "\nGive the graph clips of one length at a time, unpadded: it takes no mask.\n"
 
 
 def export(run: str | Path, to: str, out: str | Path | None = None) -> Path:
-    """Write the model of a RUN folder in the form `to` ("hf" or "torchscript-free").
+    """Write the model of a RUN folder in the form `to` ("hf", "onnx" or "torchscript-free").
 
     `out`: a folder that does not exist or is empty; by default RUN/export/TO. Returns it.
     Raises UsageError where the model cannot be had in that form, with the reason and the next step.
     """
     found = Run.open(run)
-    writers = {HF: _write_hf, PLAIN: _write_plain}
+    writers = {HF: _write_hf, ONNX: _write_onnx, PLAIN: _write_plain}
     if to not in writers:
-        raise UsageError(f"--to must be {' or '.join(writers)}, got {to!r}.")
+        raise UsageError(f"--to must be {', '.join(FORMS[:-1])} or {FORMS[-1]}, got {to!r}.")
     target = Path(out).expanduser() if out is not None else found.path / "export" / to
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} exists already. Name another folder with --out.")
@@ -76,12 +78,23 @@ def _write_hf(run: Run, folder: Path) -> None:
     _finish(run, folder, HF, write(run.model, folder), "transformers")
 
 
+def _write_onnx(run: Run, folder: Path) -> None:
+    from headstart.report.card import licence
+    from headstart.report.ranked import chosen_result
+    from headstart.run.export_onnx import write
+
+    facts = write(run.model, folder, licence(run.record, chosen_result(run.record)))
+    _finish(run, folder, ONNX, facts, "onnx")
+
+
 def _finish(run: Run, folder: Path, to: str, facts: dict[str, Any], library: str) -> None:
     from headstart.report.card import model_card
 
     card = model_card(run.record, library=library)
     if not facts.get("batches", True):
         card += ONE_AT_A_TIME
+    if facts.get("apart"):
+        card += CLIPS_APART
     (folder / "README.md").write_text(card, "utf-8")
     about = {"format": FORMAT, "to": to, "headstart": run.record.headstart, **facts}
     text = json.dumps(about, indent=2, ensure_ascii=False)
@@ -105,6 +118,10 @@ class Exported:
             from headstart.run.export_hf import read
 
             return read(self.path, self.about)
+        if self.about["to"] == ONNX:
+            from headstart.run.export_onnx_read import read as read_graph
+
+            return read_graph(self.path, self.about)
         from headstart.adapt import load_adapted
 
         return load_adapted(self.path)
@@ -121,7 +138,7 @@ def opened(path: str | Path) -> Run | Exported:
         return Run.open(folder)
     try:
         about = json.loads((folder / ABOUT).read_text("utf-8"))
-        newer, known = about["format"] > FORMAT, about["to"] in (HF, PLAIN)
+        newer, known = about["format"] > FORMAT, about["to"] in FORMS
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{folder / ABOUT} cannot be read: {error}. Export the run again.") from None
     if newer or not known:

@@ -14,11 +14,11 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import RunError, UsageError
+from headstart.run.export_examples import AGREE, examples, gap
 
 if TYPE_CHECKING:
     from headstart.adapt import Adapted
 
-AGREE = 1e-4  # largest difference of an output, relative to the largest output
 BATCH = 16
 INSTEAD = "Take --to torchscript-free, which holds every model as it is."
 AUTO = {
@@ -31,7 +31,6 @@ PROBLEMS = {
     "multi-label": "multi_label_classification",
     "regression": "regression",
 }
-TEXTS = ("One plain sentence.", "it", "A longer one, with more words than the others have. " * 3)
 
 
 def write(model: Adapted, folder: Path) -> dict[str, Any]:
@@ -139,31 +138,14 @@ def _gaps(model: Adapted, backbone: Any, made: Any) -> tuple[float, float]:
     """Return the largest relative differences from our outputs: one example a batch; padded."""
     import torch
 
-    decoded = _examples(model.modality, backbone)
+    decoded = examples(model.modality, backbone)
     batches = [backbone.preprocess([one]) for one in decoded]
     with torch.inference_mode():
         features = torch.cat([backbone.embed(batch) for batch in batches]).float().numpy()
         wanted = model.head.outputs(features)
         alone = np.concatenate([_logits(made, batch) for batch in batches])
         together = _logits(made, backbone.preprocess(decoded))
-    size = max(float(np.abs(wanted).max()), 1e-6)
-    gaps = [float(np.abs(got - wanted).max()) / size for got in (alone, together)]
-    return gaps[0], gaps[1]
-
-
-def _examples(modality: str, backbone: Any) -> list[Any]:
-    """Return made-up examples of unequal size: no example of the run leaves it."""
-    rng = np.random.default_rng(0)
-    if modality == "text":
-        return list(TEXTS)
-    if modality == "audio":
-        rate = backbone.spec.sampling_rate
-        return [rng.normal(0, 0.1, rate * n // 2).astype(np.float32) for n in (1, 2, 3)]
-    from PIL import Image
-
-    side = backbone.spec.size or 64
-    shapes = [(side, side), (side, 2 * side), (3 * side, 2 * side)]
-    return [Image.fromarray(rng.integers(0, 255, (*s, 3), dtype=np.uint8)) for s in shapes]
+    return gap(alone, wanted), gap(together, wanted)
 
 
 def _logits(made: Any, batch: dict[str, Any]) -> np.ndarray:

@@ -84,11 +84,23 @@ class Job:
             if f.extractor.engine
         }
 
+    def _origin(self, model: str | None) -> dict[str, str]:
+        """Return what the model card must say of the pretrained model, where it is known."""
+        cards = (featuriser.backbone.card for featuriser in self.backbones)
+        for card in cards:
+            if card.id == model:
+                facts = {"licence": card.licence, "language": card.language,
+                         "pretrained_on": card.pretrained_on}  # fmt: skip
+                return {name: value for name, value in facts.items() if value}
+        return {}
+
     def _result(self, entry: Entry) -> Result:
         trained = entry.trained
         featuriser = trained.adapted.featuriser
         # Known once it predicted, of a result that was taken from disk too.
         made = featuriser.facts() if isinstance(featuriser, BackboneFeaturiser) else {}
+        if entry.role == "candidate":
+            made |= self._origin(entry.model)
         return Result(
             name=entry.name,
             role="candidate" if entry.role == "candidate" else "baseline",

@@ -39,6 +39,7 @@ from headstart.run.job import Job
 from headstart.run.kept import once, slug
 from headstart.run.remedy import diagnosis_of, remedied
 from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE
+from headstart.run.tracking import need_trackers, track
 from headstart.run.trying import configured, method_named, resolved, trained_methods, tried
 from headstart.sources import default_for, source_of
 from headstart.sources import load as load_backbone
@@ -222,6 +223,7 @@ def start(
     if out is not None and not again:
         RunFolder.check(out)
     method_named(recipe.method)
+    need_trackers(recipe.track)
     resolved(recipe)  # settings that cannot be are refused before anything is read
     for model in recipe.models:
         source_of(model)  # a mistyped id is refused before the long look at the data
@@ -245,10 +247,12 @@ def start(
     created = datetime.now(UTC).isoformat(timespec="seconds")
     job = Job(recipe, folder, opened, backbones, progress, say, budget, created)
     try:
-        return folder, walk(job)
+        record = walk(job)
     except (KeyboardInterrupt, HeadstartError, MemoryError) as stop:
         _keep_what_there_is(job, stop)
         raise
+    track(resolved(job.recipe), record, job.entries, folder.path)
+    return folder, record
 
 
 def _keep_what_there_is(job: Job, stop: BaseException) -> None:

@@ -63,6 +63,7 @@ class BackboneCard:
     state: str = "here"
     runs: bool = True
     why: str = ""
+    language: str = ""  # codes, as its own card states them
 
     @property
     def title(self) -> str:

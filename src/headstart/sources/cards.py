@@ -99,7 +99,10 @@ def _width(config: dict[str, Any]) -> int | None:
 
 def read_card_facts(folder: Path) -> dict[str, str]:
     """Return what README and licence of a folder state, "" where they do not."""
-    return {"pretrained_on": _front_matter(folder, "datasets"), "licence": _licence(folder)}
+    return {
+        "pretrained_on": _front_matter(folder, "datasets"), "licence": _licence(folder),
+        "language": _front_matter(folder, "language"),
+    }  # fmt: skip
 
 
 def _licence(folder: Path) -> str:
