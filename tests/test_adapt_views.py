@@ -83,6 +83,23 @@ def test_training_from_the_boundary_is_the_uncached_training(
     np.testing.assert_allclose(losses[0], losses[1], atol=1e-5)
 
 
+def test_a_clip_of_more_patches_than_the_sample_had_is_trained_on_uncached(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """YAMNet flattens patches: a batch with one long clip has more rows than clips."""
+    given = adaptation(Models(tmp_path)("yamnet"), "classification")
+    items = given.data.inputs.items
+    items[:] = [(clip[: rate // 2], rate) for clip, rate in items]  # one patch each
+    row = int(given.training[-1])
+    items[row] = (np.tile(items[row][0], 6), items[row][1])
+    method = FineTune(epochs=1, batch=8, depth=1, unfreeze="together", patience=9, rate=1e-3)
+    made = method.adapt(given)
+    why = made.details["boundaries"]["all stages"]["boundary"]
+    assert why == "not cached: the model mixes examples on the way"
+    monkeypatch.setattr(progressing, "source_for", lambda feed, *_: (Plain(feed), {}))
+    np.testing.assert_array_equal(made.outputs, method.adapt(given).outputs)
+
+
 @pytest.mark.parametrize("family", ["vit", "bert", "ast"])
 def test_a_head_alone_trains_on_embeddings_that_are_made_once(
     family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -34,6 +34,10 @@ class _Arrived(Exception):
         self.hidden = hidden
 
 
+class _Mixed(Exception):
+    """What arrives has not a state an example, each of the same shape."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Cached:
     """A batch whose frozen front has been run: the inputs, and the hidden state (n, ...)."""
@@ -201,17 +205,19 @@ def source_for(
         sample = rows[:SAMPLE]
         hidden = boundary.capture(feed.batch(sample))
         if len(hidden) != len(sample):
-            return Plain(feed), {"boundary": "not cached: the model mixes examples on the way"}
+            raise _Mixed
         if not _fits(hidden, len(rows)):
             return Plain(feed), {"boundary": "not cached: it would not fit into memory"}
         gap = _gap(feed, backbone, boundary, sample)
+        if not gap <= AGREE:
+            return Plain(feed), {"boundary": f"not cached: replay differs by {gap:.1e}"}
+        with advance(names[first]) as step:
+            kept = _captured(feed, boundary, rows, step)
+    except _Mixed:
+        return Plain(feed), {"boundary": "not cached: the model mixes examples on the way"}
     except Exception as error:
         # Any model code may stand in the way here; the plain path is always right.
         return Plain(feed), {"boundary": f"not cached: {type(error).__name__}"}
-    if not gap <= AGREE:
-        return Plain(feed), {"boundary": f"not cached: replay differs by {gap:.1e}"}
-    with advance(names[first]) as step:
-        kept = _captured(feed, boundary, rows, step)
     return Replayed(feed, boundary, kept), {"boundary": names[first], "boundary_gap": gap}
 
 
@@ -248,6 +254,8 @@ def _captured(
         inputs = feed.batch(chosen)
         hidden = boundary.capture(inputs)
         if feed.lengths is None or not boundary.by_length:
+            if hidden.shape != (len(chosen), *(hidden if stacked is None else stacked).shape[1:]):
+                raise _Mixed  # as with clips of several patches, where the sample had none
             if stacked is None:
                 stacked = hidden.new_zeros(int(rows.max()) + 1, *hidden.shape[1:])
                 if hidden.ndim == 4:
