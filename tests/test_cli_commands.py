@@ -62,7 +62,7 @@ def test_version(call: Call) -> None:
 
 def test_help_names_every_command(call: Call) -> None:
     page, _ = call("--help")
-    for name in ("transfer", "predict", "evaluate", "models", "report", "demo"):
+    for name in ("transfer", "predict", "evaluate", "compare", "models", "report", "demo"):
         assert f"  {name} " in page
         assert f"headstart {name} " in call(name, "--help")[0].splitlines()[0]
 
@@ -79,6 +79,17 @@ def test_predict_prints_one_line_an_input(made: Run, call: Call) -> None:
     assert len(lines) == 2
     expected = [p.answer for p in made.predict(["the film was good", "a bad plot"])]
     assert [answer.split()[0] for _, answer in lines] == expected
+
+
+def test_compare_of_a_run_and_its_copy(made: Run, call: Call, tmp_path: Path) -> None:
+    twin = shutil.copytree(made.path, tmp_path / "twin")
+    out, _ = call("compare", made.path, twin, "--out", tmp_path / "both.html", "--json")
+    told = json.loads(out)
+    assert told["examples"] == made.record.data.counts["test"] and told["settings"] == {}
+    (pair,) = told["comparisons"]
+    assert (pair["difference"]["value"], pair["won"], pair["lost"], pair["p"]) == (0.0, 0, 0, 1.0)
+    assert [run["chosen"] for run in told["runs"]] == [made.record.chosen] * 2
+    assert "settings are the same" in (tmp_path / "both.html").read_text("utf-8")
 
 
 def test_predict_as_json_and_as_csv_agree(made: Run, call: Call, tmp_path: Path) -> None:

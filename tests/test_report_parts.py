@@ -80,7 +80,7 @@ def test_facts_of_comparison() -> None:
     order = ["probe: minilm", "simple: tf-idf", "mean", "from scratch: minilm"]
     assert [entry.name for entry in facts.entries] == order
     assert (facts.against, facts.reference) == ("simple: tf-idf", 0.405)
-    scale = comparison.scale_of(facts)
+    scale = comparison.axis_of(facts.metric, [e.score for e in facts.entries])
     assert -1 <= scale.low <= -0.5 and scale.high < 1  # R² of -6.31 does not squeeze the others
     assert comparison.collect(samples.classification(results=[])) is None
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from headstart import __version__
-from headstart.cli import advise, augment, cache, export, models, rank, transfer
+from headstart.cli import advise, augment, cache, compare, export, models, rank, transfer
 from headstart.errors import HeadstartError
 
 app = typer.Typer(
@@ -39,7 +39,7 @@ def _options(
     """Adapt a pretrained model to your data, and prove that it helped."""
 
 
-COMMANDS = (transfer, export, advise, rank, models, augment, cache)  # as on the help page
+COMMANDS = (transfer, compare, export, advise, rank, models, augment, cache)  # as on the help page
 for _command in COMMANDS:
     _command.register(app)
 

@@ -7,6 +7,7 @@ from headstart.evaluate.checks import check_unseen as check_unseen
 from headstart.evaluate.choose import better as better
 from headstart.evaluate.choose import choose as choose
 from headstart.evaluate.comparisons import compare as compare
+from headstart.evaluate.comparisons import compare_pairs as compare_pairs
 from headstart.evaluate.crossval import cross_validated as cross_validated
 from headstart.evaluate.crossval import plan_folds as plan_folds
 from headstart.evaluate.diagnosis import diagnose as diagnose

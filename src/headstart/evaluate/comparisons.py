@@ -26,6 +26,11 @@ from headstart.evaluate.verdict import (
 )
 from headstart.records import Answer, Comparison, TaskFacts
 
+OPENINGS = {
+    "helps": "Helps",
+    "hurts": "Negative transfer",
+    "no clear difference": "No clear difference",
+}
 SURENESS = ((0.001, "very strong evidence"), (0.01, "strong evidence"), (ALPHA, "evidence"))
 WORTH = {"hurts": 0, "no clear difference": 1, "helps": 2}
 
@@ -80,24 +85,60 @@ def compare(
     each result took. examples: what the words call one. A baseline that is the candidate itself is
     left out.
     """
-    of = metric(name or task.primary)
-    others = [b for b in baselines if b != candidate]
-    found = [
-        _one(of, truth, scores, boot, (candidate, other), mid, seconds or {}) for other in others
-    ]
+    pairs = [(candidate, other) for other in baselines if other != candidate]
+    return _compared(
+        metric(name or task.primary), truth, scores, boot, pairs, mid, seconds or {}, examples, {}
+    )
+
+
+def compare_pairs(
+    task: TaskFacts,
+    truth: np.ndarray,
+    scores: Mapping[str, np.ndarray],
+    boot: Bootstrap,
+    *,
+    pairs: Sequence[tuple[str, str]],
+    name: str | None = None,
+    seconds: Mapping[str, float] | None = None,
+) -> list[Comparison]:
+    """Return a Comparison of each pair of results, corrected for the number of all pairs.
+
+    As `compare`, where neither of two is a baseline of the other: the words speak of better and
+    worse. In each pair name the one first whose value is better.
+    """
+    openings = {
+        pair: {
+            "helps": f"{pair[0]!r} is clearly better",
+            "hurts": f"{pair[0]!r} is clearly worse",
+            "no clear difference": f"{pair[0]!r} is not clearly better",
+        }
+        for pair in pairs
+    }
+    return _compared(
+        metric(name or task.primary), truth, scores, boot, pairs, False, seconds or {},
+        "test example", openings,
+    )  # fmt: skip
+
+
+def _compared(
+    of: Metric, truth: np.ndarray, scores: Mapping[str, np.ndarray], boot: Bootstrap,
+    pairs: Sequence[tuple[str, str]], mid: bool, seconds: Mapping[str, float], examples: str,
+    openings: Mapping[tuple[str, str], Mapping[str, str]],
+) -> list[Comparison]:  # fmt: skip
+    found = [_one(of, truth, scores, boot, pair, mid, seconds) for pair in pairs]
     known = [c.p for c in found if c.p is not None]
     corrected = iter(holm(known))
     clusters = boot.units if boot.units < boot.n else None
     made = []
-    for one in found:
+    for pair, one in zip(pairs, found, strict=True):
         p = next(corrected) if one.p is not None else None
         answer = answer_by(one.difference.value, p)
         if answer != answer_of(one.difference):
             answer = "no clear difference"  # nothing is claimed that the interval does not show
         updated = one.model_copy(update={"p_holm": p, "answer": answer})
-        values = (of.compute(truth, scores[candidate]), of.compute(truth, scores[one.against]))
+        values = (of.compute(truth, scores[pair[0]]), of.compute(truth, scores[pair[1]]))
         tests = _counted(boot.n, examples, clusters)
-        words = _words(of, updated, values, tests, len(known))
+        words = _words(of, updated, values, tests, len(known), openings.get(pair, OPENINGS))
         made.append(updated.model_copy(update={"words": words}))
     return made
 
@@ -130,14 +171,15 @@ def _words(
     values: tuple[float, float],
     tests: str,
     comparisons: int,
+    openings: Mapping[str, str],
 ) -> str:
     if not np.isfinite(values).all():
         return f"Nothing can be said: {of.title} is not defined on these {tests}."
-    opening = {"helps": "Helps", "hurts": "Negative transfer"}.get(
-        found.answer, "No clear difference"
-    )
     first, second = (number(of, value) for value in values)
-    text = f"{opening}: {of.title} {first} against {second} for {found.against!r} on {tests}"
+    text = (
+        f"{openings[found.answer]}: {of.title} {first} against {second} for {found.against!r} on "
+        f"{tests}"
+    )
     size = found.difference
     if size.low is not None and size.high is not None:
         text += (

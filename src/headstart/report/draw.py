@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 from headstart.records import Interval
+from headstart.report.section import fill
 
 EDGE = 3.0  # per cent left free on either side, so that no mark is cut
 
@@ -93,8 +94,13 @@ def tick_labels(scale: Axis, texts: Sequence[str], y: float) -> list[Markup]:
     ]
 
 
-def interval_mark(scale: Axis, interval: Interval, y: float, class_: str) -> list[Markup]:
-    """Return a dot with its interval as a bar; an arrow head where a bar leaves the scale."""
+def interval_mark(
+    scale: Axis, interval: Interval, y: float, class_: str, about: str = ""
+) -> list[Markup]:
+    """Return a dot with its interval as a bar; an arrow head where a bar leaves the scale.
+
+    about: what it says when pointed at; the parts are then one mark.
+    """
     marks = []
     low, high = interval.low, interval.high
     if low is not None and high is not None and high >= scale.low and low <= scale.high:
@@ -111,10 +117,44 @@ def interval_mark(scale: Axis, interval: Interval, y: float, class_: str) -> lis
         anchor = "start" if interval.value < scale.low else "end"
         place = 0 if interval.value < scale.low else 100
         marks.append(tag("text", arrow, x=f"{place}%", y=y + 5, text_anchor=anchor, class_="off"))
-    return marks
+    return [tag("g", tag("title", about) + Markup("").join(marks))] if about else marks
 
 
 def polyline(points: Sequence[tuple[float, float]], class_: str) -> Markup:
     """Return a path through points given in per cent of a square that is stretched later."""
     places = " ".join(f"{x:.2f},{y:.2f}" for x, y in points)
     return tag("polyline", points=places, class_=class_, vector_effect="non-scaling-stroke")
+
+
+def series(name: str, parts: Iterable[Markup]) -> Markup:
+    """Return parts that a legend's entry of that name puts away and brings back."""
+    return tag("g", Markup("").join(parts), data_series=name)
+
+
+LEGEND = """
+<ul class="legend">
+{% for name, text, swatch in entries %}
+<li data-series="{{ name }}">{{ swatch }}{{ text }}</li>
+{% endfor %}</ul>
+"""
+
+
+def legend(entries: Iterable[tuple[str, str, Markup]]) -> Markup:
+    """Return a legend of (series, what it is, how it looks); a script makes entries buttons."""
+    return fill(LEGEND, entries=list(entries))
+
+
+def stroke(class_: str) -> Markup:
+    """Return how a line of a legend looks."""
+    return tag(
+        "svg", line("1", 5, "27", 5, f"curve {class_}"), width=28, height=10, aria_hidden="true"
+    )
+
+
+def roles() -> Markup:
+    """Return the legend of a drawing in which dots are pretrained models and baselines."""
+    return legend(
+        (role, text, tag("svg", tag("circle", class_=role, cx=8, cy=8, r=6), width=16, height=16,
+                         aria_hidden="true"))
+        for role, text in (("candidate", "pretrained model"), ("baseline", "baseline"))
+    )  # fmt: skip

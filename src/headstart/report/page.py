@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from markupsafe import Markup
 from headstart.errors import RunError
 from headstart.records import RunRecord
 from headstart.report import words
-from headstart.report.section import fill
+from headstart.report.section import Section, fill
 from headstart.report.sections import SECTIONS
 
 
@@ -40,17 +40,33 @@ def with_pictures(record: RunRecord, pictures: Mapping[str, Any] | None) -> RunR
 def render(record: RunRecord, *, pictures: Mapping[str, Any] | None = None) -> str:
     """Return the report as one HTML page; reads nothing but the record."""
     record = with_pictures(record, pictures)
-    gathered = [(section, section.collect(record)) for section in SECTIONS]
+    under = f"{words.sentence(record.task.lower())}, {record.data.modality}"
+    return assembled(
+        SECTIONS,
+        record,
+        headline=words.headline(record),
+        name=record.data.name,
+        under=f"{under}, {record.created[:10]}" if record.created else under,
+        version=record.headstart,
+        made_from="record.json",
+    )
+
+
+def assembled(sections: Sequence[Section[Any]], source: Any, **head: str) -> str:
+    """Return a page of what `sections` find in `source`.
+
+    head: headline, name, under (a line below the name), version of Headstart, made_from.
+    """
+    gathered = [(section, section.collect(source)) for section in sections]
     parts = [(s, Markup(s.render(facts))) for s, facts in gathered if facts is not None]
     script = packaged("page.js")
     page = fill(
         packaged("page.html.jinja"),
-        record=record,
-        headline=words.headline(record),
         sections=parts,
         style=Markup(packaged("page.css")),
         script=Markup(script),
         script_hash=b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        **head,
     )
     return page.rstrip() + "\n"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from markupsafe import Markup
 
@@ -16,7 +17,10 @@ from headstart.report import words
 from headstart.report.draw import Axis, axis, canvas, line, polyline, tag, tick_labels
 from headstart.report.section import fill
 
+T = TypeVar("T")
 Point = tuple[float, float]
+NOTHING = Markup("")
+STOPS = 40  # points of a line that say their value
 TOP, TALL = 4.0, 92.0  # per cent above the highest tick, and between highest and lowest
 
 
@@ -38,16 +42,20 @@ class Plane:
 def log_axis(low: float, high: float) -> tuple[Axis, tuple[str, ...]]:
     """Return an axis over log10 of values in [low, high], low > 0, and the texts of its ticks.
 
-    Ticks are 1, 2 and 5 times powers of ten, or the powers alone where those are many.
+    Ticks are 1, 2 and 5 times powers of ten, the powers alone where those are many, and more where
+    they would be fewer than two.
     """
     first, last = math.log10(low), math.log10(high)
     if last - first < 0.3:
         first, last = first - 0.15, last + 0.15
     steps = (1,) if last - first > 3 else (1, 3) if last - first > 1.6 else (1, 2, 5)
-    values = [
-        m * 10.0**p for p in range(math.floor(first), math.ceil(last) + 1) for m in steps
-        if first - 1e-9 <= math.log10(m * 10.0**p) <= last + 1e-9
-    ]  # fmt: skip
+    for tried in (steps, (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        values = [
+            m * 10.0**p for p in range(math.floor(first), math.ceil(last) + 1) for m in tried
+            if first - 1e-9 <= math.log10(m * 10.0**p) <= last + 1e-9
+        ]  # fmt: skip
+        if len(values) > 1:
+            break
     texts = tuple(f"{v:,.10g}" for v in values)
     return Axis(first, last, tuple(math.log10(v) for v in values)), texts
 
@@ -87,6 +95,20 @@ def dots(
     return found
 
 
+def stops(
+    plane: Plane, points: Sequence[Point], class_: str, titles: Sequence[str]
+) -> list[Markup]:
+    """Return dots along a line that are seen only when pointed at; at most about STOPS of them."""
+    kept = thinned(range(len(points)), STOPS)
+    return dots(plane, [points[i] for i in kept], f"stop {class_}", [titles[i] for i in kept])
+
+
+def thinned(values: Sequence[T], most: int) -> list[T]:
+    """Return every n-th value, and the last one, so that about `most` are left."""
+    stride = max(1, len(values) // most)
+    return [*values[::stride], *(values[-1:] if len(values) and (len(values) - 1) % stride else [])]
+
+
 def whisker(plane: Plane, x: float, low: float, high: float, class_: str) -> Markup:
     """Return an upright bar from low to high at x."""
     (at, bottom), (_, top) = plane.place((x, low)), plane.place((x, high))
@@ -105,15 +127,20 @@ PANEL = """
 <figure class="panel{{ ' square'|safe if square }}"><figcaption>{{ title }}</figcaption>
 <div class="axes">{{ left }}{{ plot }}<span></span>{{ below }}</div>
 {% if along %}<p class="along">{{ along }}</p>{% endif %}
-<p class="away">{{ spoken }}</p></figure>
+{% if spoken %}<p class="away">{{ spoken }}</p>{% endif %}
+{{ values }}</figure>
 """
 
 
 def panel(
     title: str, plane: Plane, layers: Sequence[Markup], *, along: str = "", spoken: str = "",
-    height: int = 220, square: bool = False,
+    height: int = 220, square: bool = False, values: Markup = NOTHING,
 ) -> Markup:  # fmt: skip
-    """Return a figure. `along`: what the x axis is; `spoken`: the same for those who listen."""
+    """Return a figure.
+
+    along: what the x axis is; spoken: what the drawing says, for those who listen; values: the same
+    as a table.
+    """
     lines = []
     for t in plane.y.ticks:
         level = plane.place((plane.x.low, t))[1]
@@ -125,11 +152,11 @@ def panel(
     ]  # fmt: skip
     plot = tag(
         "svg", Markup("").join([*lines, *layers]), viewBox="0 0 100 100",
-        preserveAspectRatio="none", class_="plot", style=f"height:{height}px", aria_hidden="true",
-        focusable="false",
+        preserveAspectRatio="none", class_="plot", style=f"height:{height}px", role="img",
+        aria_label=title,
     )  # fmt: skip
     below = canvas(tick_labels(plane.x, plane.x_texts, 14), 20, "x")
     return fill(
         PANEL, title=title, left=canvas(labels, height, "y"), plot=plot, below=below, along=along,
-        spoken=spoken, square=square,
+        spoken=spoken, square=square, values=values,
     )  # fmt: skip

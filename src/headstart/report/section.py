@@ -10,7 +10,6 @@ from typing import Any, Generic, TypeVar
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from headstart.records import RunRecord
 from headstart.report import words
 
 F = TypeVar("F")
@@ -18,11 +17,14 @@ F = TypeVar("F")
 
 @dataclass(frozen=True, slots=True)
 class Section(Generic[F]):
-    """One part of the page. `collect` returns None where the record has nothing for it."""
+    """One part of a page. `collect` returns None where its source has nothing for it.
+
+    The source is a RunRecord; that of a page on several runs is a Contest.
+    """
 
     name: str  # the anchor: letters and hyphens
     title: str
-    collect: Callable[[RunRecord], F | None]
+    collect: Callable[[Any], F | None]
     render: Callable[[F], str]  # an HTML fragment in which all data is escaped
 
 

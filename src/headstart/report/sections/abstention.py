@@ -10,7 +10,7 @@ from headstart.records import Abstention, RunRecord
 from headstart.report import plot, words
 from headstart.report.ranked import chosen_result
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import Cell, Column, Row, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def drawn(facts: Facts) -> Markup:
     layers += plot.dots(plane, line, "main", titles)
     return plot.panel(
         "Accuracy of what is answered", plane, layers, along="share of examples that is answered",
-        spoken="; ".join(titles),
+        values=values(facts),
     )  # fmt: skip
 
 
@@ -58,7 +58,6 @@ TEMPLATE = """
 to a person. The band is the 95 % interval of each point.</p>
 {{ drawing }}
 {% if words %}<p>{{ words }}</p>{% endif %}
-{{ table }}
 <p><small>Area under risk against coverage: {{ area }}{{ " (95 % interval " ~ area_range ~ ")"
 if area_range }}; 0 is perfect.</small></p>
 """
@@ -79,7 +78,8 @@ def gained(facts: Facts) -> str:
     )
 
 
-def render(facts: Facts) -> str:
+def values(facts: Facts) -> Markup:
+    """Return the drawing's values as a table."""
     columns = [Column("Answered", first="descending"), Column("From confidence"),
                Column("Accuracy")]  # fmt: skip
     rows = [
@@ -91,11 +91,14 @@ def render(facts: Facts) -> str:
         ))
         for p in facts.abstention.points
     ]  # fmt: skip
+    return as_table("Accuracy by share answered", columns, rows)
+
+
+def render(facts: Facts) -> str:
     area = facts.abstention.area
     return fill(
         TEMPLATE, facts=facts, drawing=drawn(facts), words=gained(facts),
         area=words.measured_text("aurc", area), area_range=words.range_text("aurc", area),
-        table=render_table("Accuracy by share answered", columns, rows),
     )  # fmt: skip
 
 

@@ -10,7 +10,15 @@ from headstart.records import Calibration, Interval, Result, RunRecord
 from headstart.report import plot, words
 from headstart.report.ranked import best_first, chosen_result
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import (
+    MEASURED,
+    Cell,
+    Column,
+    Row,
+    as_table,
+    measured_cells,
+    render_table,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +80,20 @@ def diagram(facts: Facts) -> Markup:
     layers += plot.dots(plane, [(b.confidence, b.accuracy.value) for b in bins], "main", titles)
     return plot.panel(
         "How often it was right, by how sure it was", plane, layers, along="confidence",
-        spoken="; ".join(titles), height=300, square=True,
+        height=300, square=True, values=values(facts),
     )  # fmt: skip
+
+
+def values(facts: Facts) -> Markup:
+    """Return the diagram's values as a table."""
+    columns = [Column("Confidence", first="ascending"), Column("Predictions"),
+               Column("Right"), MEASURED[1]]  # fmt: skip
+    rows = [
+        Row((Cell(words.per_cent(b.confidence), value=b.confidence),
+             Cell(f"{b.count:,}", value=b.count), *measured_cells("accuracy", b.accuracy)))
+        for b in facts.calibration.bins
+    ]  # fmt: skip
+    return as_table("How often it was right, by confidence", columns, rows)
 
 
 TEMPLATE = """

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from headstart.records import Interval, RunRecord
 from headstart.report import draw, words
+from headstart.report.forest import Bar, forest, row, ticks
 from headstart.report.ranked import best_first
 from headstart.report.section import Section, fill
+from headstart.report.table import MEASURED, Cell, Column, Row, as_table, measured_cells
 
 FLOORS = {"r2": -0.5}  # R² has no lower bound: a wild model must not squeeze all others together
 
@@ -39,9 +42,9 @@ class Facts:
 def collect(record: RunRecord) -> Facts | None:
     metric = record.primary_metric
     entries = tuple(
-        Entry(row.result.name, row.result.role, row.metrics[metric], row.chosen)
-        for row in best_first(record, metric)
-        if metric in row.metrics and math.isfinite(row.metrics[metric].value)
+        Entry(r.result.name, r.result.role, r.metrics[metric], r.chosen)
+        for r in best_first(record, metric)
+        if metric in r.metrics and math.isfinite(r.metrics[metric].value)
     )
     if not entries:
         return None
@@ -50,28 +53,24 @@ def collect(record: RunRecord) -> Facts | None:
     return Facts(metric, words.test_opened(record), entries, reference, against)
 
 
-def scale_of(facts: Facts) -> draw.Axis:
+def axis_of(metric: str, scores: Sequence[Interval]) -> draw.Axis:
     """Return the common scale of all rows."""
-    edges = [
-        edge
-        for entry in facts.entries
-        for edge in (entry.score.value, entry.score.low, entry.score.high)
-        if edge is not None
-    ]
-    share = words.is_share(facts.metric)
-    best = max(entry.score.value for entry in facts.entries)
-    floor = 0.0 if share else min(best, FLOORS.get(facts.metric, -math.inf))
+    edges = [e for score in scores for e in (score.value, score.low, score.high) if e is not None]
+    share = words.is_share(metric)
+    best = max(score.value for score in scores)
+    floor = 0.0 if share else min(best, FLOORS.get(metric, -math.inf))
     return draw.axis(edges, floor=floor, ceiling=1.0 if share else math.inf)
 
 
-def row_picture(facts: Facts, entry: Entry, scale: draw.Axis) -> Markup:
-    parts = draw.grid(scale, "100%")
-    if facts.reference is not None:
-        place = f"{scale.at(facts.reference)}%"
-        parts.append(draw.line(place, 0, place, "100%", "reference"))
-    mark = Markup("").join(draw.interval_mark(scale, entry.score, 0, entry.role))
-    parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
-    return draw.canvas(parts, "100%", "forest")
+def bar(facts: Facts, entry: Entry, scale: draw.Axis) -> Bar:
+    about = f"{entry.name}: {words.interval_text(facts.metric, entry.score)}"
+    return Bar(
+        entry.name, words.measured_text(facts.metric, entry.score),
+        words.range_text(facts.metric, entry.score),
+        row(scale, entry.score, entry.role, about, at=facts.reference, line="reference"),
+        spoken=f", {entry.role}", tags=(("chosen", ""),) if entry.chosen else (), series=entry.role,
+        strong=entry.chosen,
+    )  # fmt: skip
 
 
 TEMPLATE = """
@@ -83,48 +82,34 @@ measurements without intervals.{% endif %}
 
 {% if facts.reference is not none %} The dashed line marks the best baseline,
 <b>{{ facts.against }}</b>.{% endif %}</p>
-<p class="legend" aria-hidden="true">
-{% for role, what in (("candidate", "pretrained model"), ("baseline", "baseline")) %}
-<span><svg width="16" height="16"><circle class="{{ role }}" cx="8" cy="8" r="6"/></svg>
-{{- what }}</span>
-{% endfor %}</p>
-<ol class="chart">
-{% for entry, value, between, picture in rows %}
-<li{{ ' class="chosen"'|safe if entry.chosen }}>
-<span class="name">{{ entry.name }} {% if entry.chosen %}<span class="tag">chosen</span>{% endif %}
-<span class="away">{{ entry.role }}</span></span>
-<span class="drawing">{{ picture }}</span>
-<span class="value"><b>{{ value }}</b>{% if between %}<small>{{ between }}</small>{% endif %}</span>
-</li>
-{% endfor %}
-</ol>
-<div class="chart axis" aria-hidden="true"><span class="name"></span>
-<span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ legend }}{{ chart }}
+{{ table }}
 """
 
 
-def render(facts: Facts) -> str:
-    scale, metric = scale_of(facts), facts.metric
+def values(facts: Facts) -> Markup:
+    """Return the drawing's values as a table."""
+    columns = [Column("Result", numeric=False, first="ascending"),
+               Column("Role", numeric=False, first="ascending"), *MEASURED]  # fmt: skip
     rows = [
-        (
-            entry,
-            words.measured_text(metric, entry.score),
-            words.range_text(metric, entry.score),
-            row_picture(facts, entry, scale),
-        )
-        for entry in facts.entries
-    ]
-    share = words.is_share(metric)
-    step = scale.ticks[1] - scale.ticks[0]
-    texts = [f"{100 * t:g}" if share else words.number(t, step * 10) for t in scale.ticks]
-    texts[-1] += f"{words.SPACE}%" if share else ""
+        Row((Cell(e.name, value=e.name), Cell(e.role, value=e.role),
+             *measured_cells(facts.metric, e.score)), strong=e.chosen)
+        for e in facts.entries
+    ]  # fmt: skip
+    return as_table(f"{words.metric_title(facts.metric)} of all results", columns, rows)
+
+
+def render(facts: Facts) -> str:
+    scale = axis_of(facts.metric, [entry.score for entry in facts.entries])
+    bars = [bar(facts, entry, scale) for entry in facts.entries]
     return fill(
         TEMPLATE,
         facts=facts,
-        rows=rows,
-        lower=words.lower_is_better(metric),
-        intervals=any(between for _, _, between, _ in rows),
-        ticks=draw.canvas(draw.tick_labels(scale, texts, 14), 20, "forest"),
+        chart=forest(bars, scale, ticks(facts.metric, scale)),
+        lower=words.lower_is_better(facts.metric),
+        intervals=any(bar.between for bar in bars),
+        legend=draw.roles(),
+        table=values(facts),
     )
 
 

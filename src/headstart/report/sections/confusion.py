@@ -11,12 +11,15 @@ import numpy as np
 from markupsafe import Markup
 
 from headstart.records import RunRecord
+from headstart.report import words
 from headstart.report.draw import tag
 from headstart.report.section import Section, fill
+from headstart.report.table import Cell, Column, Row, as_table
 
 LARGEST = 60  # classes in the drawing; above, only the list of mistakes
 NUMBERED = 15  # classes up to which the counts are written into the cells
 LISTED = 6
+LONGEST = 60  # letters of a label in what a cell says: there are thousands of cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,9 @@ def cell(
     left, top, size = place
     x, y = left + j * size, top + i * size
     gap = 2 if size > 20 else 1
-    about = f"{facts.labels[i]} taken for {facts.labels[j]}: {count}"
+    true, answer = (short(facts.labels[at], LONGEST) for at in (i, j))
+    found = f"{count} of {sum(facts.counts[i])}, {words.per_cent(share)}"
+    about = f"{true} taken for {answer}: {found}" if i != j else f"{true} read right: {found}"
     kind = "right" if i == j else "wrong"
     marks = [
         tag(
@@ -132,11 +137,23 @@ def cell(
     return marks
 
 
+def values(facts: Facts) -> Markup:
+    """Return the counts as a table; a column an answer."""
+    columns = [Column("True class", numeric=False, first="ascending")]
+    columns += [Column(label) for label in facts.labels]
+    rows = [
+        Row((Cell(label, value=label), *(Cell(f"{n:,}", value=n) for n in counts)))
+        for label, counts in zip(facts.labels, facts.counts, strict=True)
+    ]
+    return as_table("Counts, true class by answer", columns, rows)
+
+
 TEMPLATE = """
 <p>What <b>{{ facts.result }}</b> takes for what, on the test part. Rows are the true class, columns
 the answer; a deeper colour is a larger share of the true class.</p>
 {% if picture %}
 <div class="scroll" role="region" tabindex="0" aria-label="Confusion matrix">{{ picture }}</div>
+{{ table }}
 {% endif %}
 {% if facts.mistakes %}
 <h3>Most frequent mistakes</h3>
@@ -149,7 +166,7 @@ the answer; a deeper colour is a larger share of the true class.</p>
 
 def render(facts: Facts) -> str:
     picture = drawn(facts) if len(facts.labels) <= LARGEST else None
-    return fill(TEMPLATE, facts=facts, picture=picture)
+    return fill(TEMPLATE, facts=facts, picture=picture, table=values(facts) if picture else "")
 
 
 SECTION = Section("confusion", "What is taken for what", collect, render)

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from headstart.records import Interval, RunRecord
 from headstart.report import plot, words
+from headstart.report.draw import roles, series
 from headstart.report.ranked import best_first
 from headstart.report.section import Section, fill
 from headstart.report.table import Cell, Column, Row, render_table
@@ -72,20 +73,16 @@ def drawn(facts: Facts) -> Markup:
             f"for {words.duration(entry.seconds)}"
         )
         point = (math.log10(took), entry.score.value)
-        layers += plot.dots(plane, [point], f"large {entry.role}", [about])
+        layers.append(series(entry.role, plot.dots(plane, [point], f"large {entry.role}", [about])))
     return plot.panel(
         f"{words.metric_title(facts.metric)}, by time to make it", plane, layers,
         along="seconds (each step the same factor)", height=240,
+        spoken="The table below has the same values.",
     )  # fmt: skip
 
 
 TEMPLATE = """
-<p class="legend" aria-hidden="true">
-{% for role, what in (("candidate", "pretrained model"), ("baseline", "baseline")) %}
-<span><svg width="16" height="16"><circle class="{{ role }}" cx="8" cy="8" r="6"/></svg>
-{{- what }}</span>
-{% endfor %}</p>
-{{ drawing }}
+{{ legend }}{{ drawing }}
 {{ table }}
 <p><small>Time is that of this machine. Features that were in the store cost next to nothing, for
 making a result and for predicting with it alike: where nobody has seen the data it takes
@@ -116,7 +113,7 @@ def render(facts: Facts) -> str:
             tags=("chosen",) if e.chosen else (), strong=e.chosen,
         ))  # fmt: skip
     table = render_table("What each result costs", columns, rows)
-    return fill(TEMPLATE, drawing=drawn(facts), table=table)
+    return fill(TEMPLATE, drawing=drawn(facts), table=table, legend=roles())
 
 
 SECTION = Section("cost", "What it costs", collect, render)

@@ -12,9 +12,10 @@ from typing import Any
 from markupsafe import Markup
 
 from headstart.records import Result, RunRecord
-from headstart.report import draw, words
+from headstart.report import draw, plot, words
 from headstart.report.ranked import best_first
 from headstart.report.section import Section, fill
+from headstart.report.table import Cell, Column, Row, as_table
 
 MOST = 4  # curves in one drawing: as many as there are line styles
 PANELS = (("loss", "Training loss"), ("validation", "Validation loss"))
@@ -46,9 +47,7 @@ def points_of(entries: Any, field: str) -> Points:
         numbers = [float(v) for v in pair if isinstance(v, int | float) and math.isfinite(v)]
         if len(numbers) == 2:
             found.append((numbers[0], numbers[1]))
-    stride = max(1, len(found) // POINTS)
-    kept = found[::stride]
-    return tuple(kept if not found or kept[-1] == found[-1] else [*kept, found[-1]])
+    return tuple(plot.thinned(found, POINTS))
 
 
 def curve_of(result: Result) -> Curve | None:
@@ -64,61 +63,35 @@ def collect(record: RunRecord) -> Facts | None:
     return Facts(tuple(curves[:MOST])) if curves else None
 
 
-def panel(facts: Facts, field: str) -> tuple[Markup, Markup, Markup]:
-    """Return (value labels at the left, the curves, step labels below)."""
-    series = [(i, c.panels[field]) for i, c in enumerate(facts.curves) if field in c.panels]
-    up = draw.axis([y for _, points in series for _, y in points], ticks=4)
-    steps = [x for _, points in series for x, _ in points]
+def panel(facts: Facts, field: str, title: str) -> Markup:
+    """Return one figure with a line a result."""
+    lines = [(i, c.name, c.panels[field]) for i, c in enumerate(facts.curves) if field in c.panels]
+    steps = [x for _, _, points in lines for x, _ in points]
     along = draw.axis([min(steps), max(steps)], ticks=3)
-    span = up.high - up.low
+    up, up_texts = plot.number_axis([y for _, _, points in lines for _, y in points])
+    plane = plot.Plane(along, up, tuple(f"{t:,.0f}" for t in along.ticks), up_texts)
+    layers = []
+    for i, name, points in lines:
+        titles = [f"{name}, step {x:,.0f}: {words.number(y)}" for x, y in points]
+        layers.append(draw.series(str(i), [
+            plot.path(plane, points, f"curve c{i}"), *plot.stops(plane, points, f"d{i}", titles),
+        ]))  # fmt: skip
+    return plot.panel(
+        f"{title}, by step", plane, layers, height=180, spoken=spoken(facts, field),
+        values=values(title, [(name, points) for _, name, points in lines]),
+    )  # fmt: skip
 
-    def level(value: float) -> float:
-        return 4 + 92 * (up.high - value) / span
 
-    lines = [draw.line("0", level(t), "100", level(t), "grid") for t in up.ticks]
-    lines += [
-        draw.polyline([(along.at(x), level(y)) for x, y in points], f"curve c{i}")
-        for i, points in series
+def values(title: str, lines: list[tuple[str, Points]]) -> Markup:
+    """Return the points that can be pointed at as a table."""
+    columns = [Column("Result", numeric=False, first="ascending"),
+               Column("Step", first="ascending"), Column(title, first="ascending")]  # fmt: skip
+    rows = [
+        Row((Cell(name, value=name), Cell(f"{x:,.0f}", value=x), Cell(words.number(y), value=y)))
+        for name, points in lines
+        for x, y in plot.thinned(points, plot.STOPS)
     ]
-    step = up.ticks[1] - up.ticks[0]
-    labels = [
-        draw.tag(
-            "text",
-            words.number(t, step * 10),
-            x="100%",
-            y=f"{level(t)}%",
-            dy=4,
-            text_anchor="end",
-            class_="tick",
-        )
-        for t in up.ticks
-    ]
-    plot = draw.tag(
-        "svg",
-        Markup("").join(lines),
-        viewBox="0 0 100 100",
-        preserveAspectRatio="none",
-        class_="plot",
-        aria_hidden="true",
-        focusable="false",
-    )
-    below = draw.canvas(draw.tick_labels(along, [f"{t:,.0f}" for t in along.ticks], 14), 20, "x")
-    return draw.canvas(labels, 180, "y"), plot, below
-
-
-TEMPLATE = """
-<p class="legend">{% for curve in facts.curves %}
-<span><svg width="28" height="10" aria-hidden="true">
-<line class="curve c{{ loop.index0 }}" x1="1" y1="5" x2="27" y2="5"/></svg>{{ curve.name }}</span>
-{% endfor %}</p>
-<div class="panels">
-{% for title, summary, left, plot, below in panels %}
-<figure class="panel"><figcaption>{{ title }}, by step</figcaption>
-<div class="axes">{{ left }}{{ plot }}<span></span>{{ below }}</div>
-<p class="away">{{ summary }}</p></figure>
-{% endfor %}
-</div>
-"""
+    return as_table(f"{title}, by step", columns, rows)
 
 
 def spoken(facts: Facts, field: str) -> str:
@@ -132,12 +105,16 @@ def spoken(facts: Facts, field: str) -> str:
 
 
 def render(facts: Facts) -> str:
+    marks = [(str(i), curve.name, draw.stroke(f"c{i}")) for i, curve in enumerate(facts.curves)]
     panels = [
-        (title, spoken(facts, field), *panel(facts, field))
+        panel(facts, field, title)
         for field, title in PANELS
         if any(field in curve.panels for curve in facts.curves)
     ]
-    return fill(TEMPLATE, facts=facts, panels=panels)
+    return fill(
+        '{{ legend }}<div class="panels">{% for panel in panels %}{{ panel }}{% endfor %}</div>',
+        legend=draw.legend(marks), panels=panels,
+    )  # fmt: skip
 
 
 SECTION = Section("curve", "How training went", collect, render)

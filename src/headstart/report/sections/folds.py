@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from headstart.records import CrossValidation, Interval, RunRecord
-from headstart.report import draw, words
+from headstart.report import words
+from headstart.report.forest import forest, signed_ticks
 from headstart.report.section import Section, fill
-from headstart.report.sections.paired import ANSWERS, TONES, scale_of, signed_ticks
+from headstart.report.sections.paired import bar, scale_of
+from headstart.report.table import Cell, Column, Row, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,50 +43,42 @@ def whole(found: CrossValidation, gaps: tuple[float, ...]) -> Interval:
     return Interval(value=found.difference.value, low=min(edges), high=max(edges))
 
 
-def picture(scale: draw.Axis, found: CrossValidation, gaps: tuple[float, ...]) -> Markup:
-    zero = f"{scale.at(0.0)}%"
-    parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
-    marks = [
-        draw.tag("circle", draw.tag("title", f"one fold: {gap:+.4g}"), cx=f"{scale.at(gap)}%",
-                 cy=10, r=3, class_="fold")
-        for gap in gaps
-        if scale.low <= gap <= scale.high
-    ]  # fmt: skip
-    marks += draw.interval_mark(scale, found.difference, -4, f"main {TONES[found.answer]}")
-    parts.append(draw.tag("svg", Markup("").join(marks), y="50%", overflow="visible"))
-    return draw.canvas(parts, "100%", "forest")
-
-
 TEMPLATE = """
 <p>The training data was cut into {{ first.folds }} folds, {{ first.repeats|counted("time") }};
 every result was made again without each fold and measured on it. Whatever is tuned was tuned inside
 the other folds; the sealed test part was not touched. Small dots are single folds. Folds share
 training examples, so intervals and p-values are corrected for that (Nadeau and Bengio 2003).</p>
-<ol class="chart">
-{% for c, answer, tone, size, between, drawing in rows %}
-<li><span class="name">{{ c.candidate }} against {{ c.against }}
-<span class="tag {{ tone }}">{{ answer }}</span></span>
-<span class="drawing">{{ drawing }}</span>
-<span class="value"><b>{{ size }}</b>{% if between %}<small>{{ between }}</small>{% endif %}</span>
-</li>
-{% endfor %}
-</ol>
-<div class="chart axis" aria-hidden="true"><span class="name"></span>
-<span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ chart }}
+{{ table }}
 <ul>{% for c in facts.found %}<li>{{ c.words }}</li>{% endfor %}</ul>
 """
 
 
+def values(facts: Facts) -> Markup:
+    """Return what each fold said as a table."""
+    columns = [Column("Against", numeric=False, first="ascending"),
+               Column("Repeat", first="ascending"), Column("Fold", first="ascending"),
+               Column("Difference")]  # fmt: skip
+    rows = []
+    for c, gaps in zip(facts.found, facts.gaps, strict=True):
+        for at, gap in enumerate(gaps):
+            repeat, fold = at // c.folds + 1, at % c.folds + 1
+            size, _ = words.difference_text(c.metric, Interval(value=gap))
+            rows.append(Row((Cell(c.against, value=c.against), Cell(f"{repeat}", value=repeat),
+                             Cell(f"{fold}", value=fold), Cell(size, value=gap))))  # fmt: skip
+    return as_table("Difference in each fold", columns, rows)
+
+
 def render(facts: Facts) -> str:
     scale = scale_of([whole(c, many) for c, many in zip(facts.found, facts.gaps, strict=True)])
-    rows = []
-    for c, many in zip(facts.found, facts.gaps, strict=True):
-        size, between = words.difference_text(c.metric, c.difference)
-        drawing = picture(scale, c, many)
-        rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
+    bars = [
+        bar(scale, c, f"{c.candidate} against {c.against}",
+            small=[(gap, f"one fold: {gap:+.4g}") for gap in many])
+        for c, many in zip(facts.found, facts.gaps, strict=True)
+    ]  # fmt: skip
     first = facts.found[0]
-    ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(first.metric, scale), 14), 20, "f")
-    return fill(TEMPLATE, facts=facts, rows=rows, first=first, ticks=ticks)
+    chart = forest(bars, scale, signed_ticks(first.metric, scale))
+    return fill(TEMPLATE, facts=facts, first=first, chart=chart, table=values(facts))
 
 
 SECTION = Section("folds", "Over many splits", collect, render)

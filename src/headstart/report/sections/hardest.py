@@ -21,6 +21,7 @@ class Facts:
     result: str
     unit: str
     shown: tuple[tuple[HardExample, Markup | None], ...]
+    left_out: int  # that had no room
 
 
 def collect(record: RunRecord) -> Facts | None:
@@ -29,14 +30,16 @@ def collect(record: RunRecord) -> Facts | None:
         return None
     pictures = getattr(record, "pictures", None)
     given = pictures if isinstance(pictures, Mapping) else {}
-    room, shown = BYTES, []
+    room, left_out, shown = BYTES, 0, []
     for example in best.hardest:
         made = fragment(given.get(example.id))
         if made is not None and len(made) > room:
-            made = None
+            made, left_out = None, left_out + 1
         room -= len(made or "")
         shown.append((example, made))
-    return Facts(best.name, "off by" if record.task == "regression" else "loss", tuple(shown))
+    return Facts(
+        best.name, "off by" if record.task == "regression" else "loss", tuple(shown), left_out
+    )
 
 
 TEMPLATE = """
@@ -50,6 +53,9 @@ hand.{% endif %}</p>
 <b>{{ example.answer }}</b><br>{% endif %}
 {{ example.id }}<br>{{ facts.unit }} {{ loss }}</figcaption></figure>
 {% endfor %}</div>
+{% if facts.left_out %}
+<p>What shows {{ facts.left_out|counted("of them", "of them") }} had no room on this page.</p>
+{% endif %}
 """
 
 

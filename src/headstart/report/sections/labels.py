@@ -7,10 +7,19 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from headstart.records import LabelCurve, RunRecord
+from headstart.records import Interval, LabelCurve, RunRecord
 from headstart.report import plot, words
+from headstart.report.draw import legend, series, stroke
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import (
+    MEASURED,
+    Cell,
+    Column,
+    Row,
+    as_table,
+    measured_cells,
+    render_table,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,39 +68,61 @@ def drawn(facts: Facts) -> Markup:
     share = words.is_share(facts.metric)
     n = [x for line in facts.lines for x, *_ in line.law]
     along, along_texts = plot.log_axis(min(n), max(n))
-    values = [v for line in facts.lines for _, v in line.draws]
-    values += [v for line in facts.lines for _, v, *_ in line.law]
-    up, up_texts = plot.share_axis(values) if share else plot.number_axis(values, ceiling=1.0)
+    seen = [v for line in facts.lines for _, v in line.draws]
+    seen += [v for line in facts.lines for _, v, *_ in line.law]
+    up, up_texts = plot.share_axis(seen) if share else plot.number_axis(seen, ceiling=1.0)
     plane = plot.Plane(along, up, along_texts, up_texts)
     layers: list[Markup] = []
     for at, line in enumerate(facts.lines):
         spread = [(math.log10(x), low, high) for x, _, low, high in line.law
                   if low is not None and high is not None]  # fmt: skip
-        layers.append(plot.band(plane, spread, f"b{at}"))
+        layers.append(series(str(at), [plot.band(plane, spread, f"b{at}")]))
     for at, line in enumerate(facts.lines):
-        layers.append(
-            plot.path(plane, [(math.log10(x), v) for x, v, *_ in line.law], f"curve c{at}")
-        )
+        law = [(math.log10(x), v) for x, v, *_ in line.law]
+        drawing: list[Markup] = [plot.path(plane, law, f"curve c{at}")]
+        drawing += plot.stops(plane, law, f"d{at}", [expected(facts, line, n) for n in line.law])
         points = [(math.log10(x), v) for x, v in line.draws]
         titles = [f"{line.result}: {x:,} labels, {words.value_text(facts.metric, v)}"
                   for x, v in line.draws]  # fmt: skip
-        layers += plot.dots(plane, points, f"many d{at}", titles)
+        drawing += plot.dots(plane, points, f"many d{at}", titles)
+        layers.append(series(str(at), drawing))
     most = math.log10(max(line.most for line in facts.lines))
     layers.append(plot.path(plane, [(most, up.low), (most, up.high)], "ideal"))
     return plot.panel(
         f"{words.metric_title(facts.metric)}, by number of labels", plane, layers, height=300,
         along="labels (each step the same factor); dashed: all that there are",
-        spoken=" ".join(facts.words),
+        spoken=" ".join(facts.words), values=values(facts),
     )  # fmt: skip
+
+
+def expected(facts: Facts, line: Line, at: tuple[float, float, float | None, float | None]) -> str:
+    """Say what the law expects at one number of labels."""
+    n, value, low, high = at
+    found = words.interval_text(facts.metric, Interval(value=value, low=low, high=high))
+    return f"{line.result}: {n:,.0f} labels, expected {found}"
+
+
+def values(facts: Facts) -> Markup:
+    """Return every draw, and what the law expects, as a table."""
+    columns = [Column("Result", numeric=False, first="ascending"),
+               Column("Kind", numeric=False, first="ascending"),
+               Column("Labels", first="ascending"), *MEASURED]  # fmt: skip
+    rows = []
+    for line in facts.lines:
+        found = [("draw", n, Interval(value=v)) for n, v in line.draws]
+        found += [("expected", round(n), Interval(value=v, low=low, high=high))
+                  for n, v, low, high in line.law]  # fmt: skip
+        rows += [
+            Row((Cell(line.result, value=line.result), Cell(kind, value=kind),
+                 Cell(f"{n:,}", value=n), *measured_cells(facts.metric, v)))
+            for kind, n, v in found
+        ]  # fmt: skip
+    return as_table("Draws, and what the law expects", columns, rows)
 
 
 TEMPLATE = """
 <ul class="lede">{% for sentence in facts.words %}<li>{{ sentence }}</li>{% endfor %}</ul>
-<p class="legend">{% for line in facts.lines %}
-<span><svg width="28" height="10" aria-hidden="true">
-<line class="curve c{{ loop.index0 }}" x1="1" y1="5" x2="27" y2="5"/></svg>{{ line.result }}</span>
-{% endfor %}</p>
-{{ drawing }}
+{{ legend }}{{ drawing }}
 <p>Dots are single draws of labels, measured on the test part; a line is a power law with a floor
 fitted to them; its band holds 95 % of what one new draw would give. Beyond four times the labels
 that were seen nothing is said.</p>
@@ -116,7 +147,8 @@ def render(facts: Facts) -> str:
             cells.append(Cell(words.value_text(facts.metric, mean), note, mean))
         rows.append(Row(tuple(cells)))
     table = render_table("Mean and range over draws, by number of labels", columns, rows)
-    return fill(TEMPLATE, facts=facts, drawing=drawn(facts), table=table)
+    marks = [(str(at), one.result, stroke(f"c{at}")) for at, one in enumerate(facts.lines)]
+    return fill(TEMPLATE, facts=facts, drawing=drawn(facts), table=table, legend=legend(marks))
 
 
 SECTION = Section("labels", "Fewer labels, more labels", collect, render)

@@ -77,7 +77,7 @@ def render(facts: Facts) -> str:
         "<p>{% if opened %}Measured on the sealed test part; 95 % intervals below each value."
         "{% else %}Measured on validation data; the test part is still sealed.{% endif %} The best "
         "of each column is bold.{% if lower %} Lower is better for {{ lower|join(', ') }}."
-        "{% endif %} Press a heading to sort.</p>",
+        '{% endif %} <span class="scripted">Press a heading to sort.</span></p>',
         opened=facts.opened,
         lower=lower,
     )

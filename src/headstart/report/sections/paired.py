@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 
-from headstart.records import Comparison, Interval, RunRecord
+from headstart.records import Comparison, CrossValidation, Interval, RunRecord
 from headstart.report import draw, words
+from headstart.report.forest import Bar, forest, row, signed_ticks
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import (
+    DIFFERENCE,
+    Cell,
+    Column,
+    Row,
+    as_table,
+    difference_cells,
+    render_table,
+)
 
 DWARFS = 4.0  # times the next largest difference: beyond, the drawing would hide the others
 ANSWERS = {"helps": "helps", "no clear difference": "no clear difference",
@@ -52,17 +62,17 @@ def scale_of(differences: list[Interval]) -> draw.Axis:
     return draw.axis([0.0, *edges])
 
 
-def signed_ticks(metric: str, scale: draw.Axis) -> list[str]:
-    factor = 100 if words.is_share(metric) else 1
-    return [f"{factor * t:+.6g}".replace("-", words.MINUS) if t else "0" for t in scale.ticks]
+def said(found: Comparison | CrossValidation) -> str:
+    size, between = words.difference_text(found.metric, found.difference)
+    return f"against {found.against}: {size}" + (f" ({between})" if between else "")
 
 
-def picture(scale: draw.Axis, difference: Interval, tone: str) -> Markup:
-    zero = f"{scale.at(0.0)}%"
-    parts = [*draw.grid(scale, "100%"), draw.line(zero, 0, zero, "100%", "zero")]
-    mark = Markup("").join(draw.interval_mark(scale, difference, 0, tone))
-    parts.append(draw.tag("svg", mark, y="50%", overflow="visible"))
-    return draw.canvas(parts, "100%", "forest")
+def bar(scale: draw.Axis, found: Comparison | CrossValidation, name: str, **more: Any) -> Bar:
+    """Return the row of one difference, around zero."""
+    size, between = words.difference_text(found.metric, found.difference)
+    tone = TONES[found.answer]
+    picture = row(scale, found.difference, f"main {tone}", said(found), at=0.0, **more)
+    return Bar(name, size, between, picture, tags=((ANSWERS[found.answer], tone),))
 
 
 TEMPLATE = """
@@ -70,17 +80,8 @@ TEMPLATE = """
 test examples. A dot right of zero speaks for transfer; its bar is the 95 % interval. Whether a
 difference is claimed goes by the p-value corrected for
 {{ facts.comparisons|length|counted("comparison") }}.</p>
-<ol class="chart">
-{% for c, answer, tone, size, between, drawing in rows %}
-<li><span class="name">against {{ c.against }}
-<span class="tag {{ tone }}">{{ answer }}</span></span>
-<span class="drawing">{{ drawing }}</span>
-<span class="value"><b>{{ size }}</b>{% if between %}<small>{{ between }}</small>{% endif %}</span>
-</li>
-{% endfor %}
-</ol>
-<div class="chart axis" aria-hidden="true"><span class="name"></span>
-<span class="drawing">{{ ticks }}</span><span class="value"></span></div>
+{{ chart }}
+{{ values }}
 <h3>In words</h3>
 <ul>{% for c in facts.comparisons %}<li>{{ c.words }}</li>{% endfor %}</ul>
 {% if facts.because %}
@@ -126,15 +127,23 @@ def table_of(facts: Facts) -> Markup:
     return render_table("Tests of each comparison, and what each side cost", columns, rows)
 
 
+def values(facts: Facts) -> Markup:
+    """Return the drawing's values as a table."""
+    columns = [Column("Against", numeric=False, first="ascending"),
+               Column("Answer", numeric=False, first="ascending"), *DIFFERENCE]  # fmt: skip
+    rows = [
+        Row((Cell(c.against, value=c.against), Cell(ANSWERS[c.answer], value=ANSWERS[c.answer]),
+             *difference_cells(c.metric, c.difference)))
+        for c in facts.comparisons
+    ]  # fmt: skip
+    return as_table(f"Differences in {words.metric_title(facts.metric)}", columns, rows)
+
+
 def render(facts: Facts) -> str:
     scale = scale_of([c.difference for c in facts.comparisons])
-    rows = []
-    for c in facts.comparisons:
-        size, between = words.difference_text(c.metric, c.difference)
-        drawing = picture(scale, c.difference, f"main {TONES[c.answer]}")
-        rows.append((c, ANSWERS[c.answer], TONES[c.answer], size, between, drawing))
-    ticks = draw.canvas(draw.tick_labels(scale, signed_ticks(facts.metric, scale), 14), 20, "f")
-    return fill(TEMPLATE, facts=facts, rows=rows, ticks=ticks, table=table_of(facts))
+    bars = [bar(scale, c, f"against {c.against}") for c in facts.comparisons]
+    chart = forest(bars, scale, signed_ticks(facts.metric, scale))
+    return fill(TEMPLATE, facts=facts, chart=chart, table=table_of(facts), values=values(facts))
 
 
 SECTION = Section("paired", "Against each baseline", collect, render)

@@ -10,10 +10,11 @@ from headstart.records import PrecisionRecall, RunRecord
 from headstart.report import plot, words
 from headstart.report.ranked import chosen_result
 from headstart.report.section import Section, fill
-from headstart.report.table import Cell, Column, Row, render_table
+from headstart.report.table import Cell, Column, Row, as_table, render_table
 
 DRAWN = 12  # curves; the table has all
 POINTS = 120
+CUTS = 20  # points of a curve that say their values
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,14 @@ def collect(record: RunRecord) -> Facts | None:
 
 def points_of(curve: PrecisionRecall) -> list[tuple[float, float]]:
     """Return (recall, precision), thinned to about POINTS."""
-    found = list(zip(curve.recall, curve.precision, strict=True))
-    stride = max(1, len(found) // POINTS)
-    return found[::stride] + ([found[-1]] if found and (len(found) - 1) % stride else [])
+    return plot.thinned(list(zip(curve.recall, curve.precision, strict=True)), POINTS)
+
+
+def cuts_of(curve: PrecisionRecall) -> list[tuple[float, float, float | None]]:
+    """Return (recall, precision, threshold), as many as can be pointed at; the end has none."""
+    ends = len(curve.recall) - len(curve.threshold)
+    thresholds = [*curve.threshold, *[None] * ends]
+    return plot.thinned(list(zip(curve.recall, curve.precision, thresholds, strict=True)), CUTS)
 
 
 def best_cut(curve: PrecisionRecall) -> tuple[float, float, float, float] | None:
@@ -57,11 +63,30 @@ def small(label: str, curve: PrecisionRecall, share: float | None) -> Markup:
     if share is not None:
         layers.append(plot.path(plane, [(0, share), (1, share)], "ideal"))
     layers.append(plot.path(plane, points_of(curve), "curve c0"))
+    cuts = cuts_of(curve)
+    titles = [
+        f"finds {words.per_cent(r)}, right in {words.per_cent(p)}"
+        + (f", from {t:.3f}" if t is not None else "")
+        for r, p, t in cuts
+    ]
+    layers += plot.dots(plane, [(r, p) for r, p, _ in cuts], "stop d0", titles)
     area = words.interval_text("average_precision", curve.average_precision)
     return plot.panel(
         f"{label} ({words.counted(curve.positives, 'example')})", plane, layers,
         along="recall; precision upwards", spoken=f"average precision {area}", height=130,
+        values=values(label, cuts),
     )  # fmt: skip
+
+
+def values(label: str, cuts: list[tuple[float, float, float | None]]) -> Markup:
+    """Return the points of one curve as a table."""
+    columns = [Column("Threshold", first="ascending"), Column("Recall"), Column("Precision")]
+    rows = [
+        Row((Cell(words.ABSENT if t is None else f"{t:.3f}", value=t),
+             Cell(words.per_cent(r), value=r), Cell(words.per_cent(p), value=p)))
+        for r, p, t in cuts
+    ]  # fmt: skip
+    return as_table(f"Precision and recall of {label}", columns, rows)
 
 
 TEMPLATE = """

@@ -10,6 +10,7 @@ from headstart.records import Residuals, RunRecord
 from headstart.report import plot, words
 from headstart.report.ranked import chosen_result
 from headstart.report.section import Section, fill
+from headstart.report.table import Cell, Column, Row, as_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def against_truth(facts: Facts) -> Markup:
     layers = [plot.path(plane, ends, "ideal"), *plot.dots(plane, points, "main many", titles)]
     return plot.panel(
         "Predicted, by what is true", plane, layers, along="true", height=280,
-        spoken="Dots on the diagonal are exact.",
+        spoken="Dots on the diagonal are exact.", values=values(facts),
     )  # fmt: skip
 
 
@@ -53,8 +54,18 @@ def off_by(facts: Facts) -> Markup:
     ]
     return plot.panel(
         "Predicted minus true, by what is true", plane, layers, along="true", height=280,
-        spoken="Dots above zero are predicted too high.",
+        spoken="Dots above zero are predicted too high; the table beside has all.",
     )  # fmt: skip
+
+
+def values(facts: Facts) -> Markup:
+    """Return the points of both drawings as a table."""
+    columns = [Column("True", first="ascending"), Column("Predicted"), Column("Off by")]
+    rows = [
+        Row(tuple(Cell(words.number(v), value=v) for v in (true, predicted, predicted - true)))
+        for true, predicted in facts.residuals.points
+    ]
+    return as_table("True and predicted", columns, rows)
 
 
 TEMPLATE = """

@@ -10,6 +10,7 @@ from headstart.records import Interval, RunRecord, Verdict
 from headstart.report import draw, words
 from headstart.report.ranked import chosen_result, measured
 from headstart.report.section import Section, fill
+from headstart.report.table import DIFFERENCE, Cell, Column, Row, as_table, difference_cells
 
 TONES = {"helps": "good", "no clear difference": "even", "hurts": "bad"}
 ICONS = {  # drawn in a 24 by 24 square
@@ -63,6 +64,21 @@ def collect(record: RunRecord) -> Facts:
     )
 
 
+def said(verdict: Verdict) -> str:
+    size, between = words.difference_text(verdict.metric, verdict.difference)
+    return f"{verdict.candidate} minus {verdict.against}: {size}" + (
+        f" ({between})" if between else ""
+    )
+
+
+def values(verdict: Verdict) -> Markup:
+    """Return the drawing's values as a table."""
+    columns = [Column("Comparison", numeric=False, first=""), *DIFFERENCE]
+    name = Cell(f"{verdict.candidate} minus {verdict.against}")
+    row = Row((name, *difference_cells(verdict.metric, verdict.difference)))
+    return as_table(f"Difference in {words.metric_title(verdict.metric)}", columns, [row])
+
+
 def drawn(verdict: Verdict) -> Markup:
     """Return the difference with its interval on a scale that shows zero."""
     difference = verdict.difference
@@ -76,7 +92,7 @@ def drawn(verdict: Verdict) -> Markup:
     parts = [
         *draw.grid(scale, 56),
         draw.line(zero, 0, zero, 56, "zero"),
-        *draw.interval_mark(scale, difference, 28, "main"),
+        *draw.interval_mark(scale, difference, 28, "main", said(verdict)),
         *draw.tick_labels(scale, texts, 76),
     ]
     return draw.canvas(parts, 82, "difference")
@@ -98,7 +114,7 @@ TEMPLATE = """
 </div>
 <figcaption><b>{{ facts.verdict.candidate }}</b> minus <b>{{ facts.verdict.against }}</b>, on the
 same test examples. {{ zero }}</figcaption>
-</figure>
+{{ table }}</figure>
 {% endif %}
 {% if facts.chosen %}
 <dl class="key">
@@ -126,10 +142,11 @@ def zero_words(difference: Interval) -> str:
 
 
 def render(facts: Facts) -> str:
-    size, between, picture, zero = "", "", Markup(""), ""
+    size, between, picture, zero, table = "", "", Markup(""), "", Markup("")
     if facts.verdict:
         size, between = words.difference_text(facts.verdict.metric, facts.verdict.difference)
         picture, zero = drawn(facts.verdict), zero_words(facts.verdict.difference)
+        table = values(facts.verdict)
     score = facts.score
     return fill(
         TEMPLATE,
@@ -139,6 +156,7 @@ def render(facts: Facts) -> str:
         between=between,
         picture=picture,
         zero=zero,
+        table=table,
         value=words.measured_text(facts.metric, score) if score else "",
         score_range=words.range_text(facts.metric, score) if score else "",
     )
