@@ -193,6 +193,8 @@ def _write(
         "truth": readable(task, truth),
         "prediction": task.kind.answer(scores[chosen.name], task.labels),
     }
+    if test.groups is not None:
+        columns["group"] = [str(group) for group in test.groups]
     folder.write_predictions(test.inputs.ids, columns, scores)
     folder.write_record(record)
     _, rows = hardest(task, truth, scores[chosen.name], test.inputs.ids)
