@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from headstart import __version__
 from headstart.data.task import Task
 from headstart.errors import RunError, UsageError
 from headstart.records import RunRecord, TaskFacts
@@ -76,7 +77,7 @@ def compare_runs(paths: Sequence[str | Path], *, metric: str | None = None) -> C
     differing, same = differences(entrants)
     return Contest(
         metric, len(truth), tuple(entrants), tuple(comparisons), differing, same,
-        tuple(notes_of(entrants, groups)),
+        tuple(notes_of(entrants, groups)), __version__,
     )  # fmt: skip
 
 

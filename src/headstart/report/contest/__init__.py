@@ -58,6 +58,7 @@ class Contest:
     settings: tuple[Setting, ...]
     same: int
     notes: tuple[str, ...] = ()
+    version: str = ""  # of Headstart
 
     @property
     def leader(self) -> Entrant:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from headstart import __version__
 from headstart.errors import UsageError
 from headstart.report import words
 from headstart.report.contest import Contest, headline, sentences
@@ -23,7 +22,7 @@ def render(contest: Contest) -> str:
     return assembled(
         SECTIONS, contest, headline=headline(contest), name=record.data.name,
         under=f"{words.sentence(record.task)}, {words.counted(len(contest.runs), 'run')} compared",
-        version=__version__, made_from="headstart compare",
+        version=contest.version, made_from="headstart compare",
     )  # fmt: skip
 
 
