@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 # Before torch is imported anywhere: tests never reach for a network.
@@ -33,16 +32,6 @@ def private_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADSTART_CACHE", str(tmp_path_factory.getbasetemp() / "headstart-cache"))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def plugins_are_read_once() -> Iterator[None]:
-    """Remember what is installed: looking takes 10 ms, and a tiny training asks five times."""
-    from headstart import plugins
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plugins, "entry_points", cache(plugins.entry_points))
         yield
 
 

@@ -84,6 +84,13 @@ def test_the_estimate_is_said_before_anything_runs(run: Run) -> None:
     assert min(results) < decided < max(results)
 
 
+def test_the_advice_is_told_once_and_stands_in_no_list_of_limits(run: Run) -> None:
+    card = (run.path / "model" / "README.md").read_text("utf-8")
+    for begins in ("Expected:", "Advice:"):
+        assert not [note for note in run.record.notes if note.startswith(begins)]
+        assert begins not in card
+
+
 def test_the_report_draws_the_tree_with_one_path(run: Run) -> None:
     page = (run.path / "report.html").read_text("utf-8")
     assert 'id="advice"' in page and "Partial fine-tuning" in page

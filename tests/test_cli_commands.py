@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import io
 import json
 import os
 import shutil
@@ -13,9 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import headstart
 from headstart.cli import main
+from headstart.cli.common import answered
+from headstart.errors import RunError
+from headstart.report import words
+from headstart.report.terminal import summary
 from headstart.run import Run
 from runs_for_tests import command, reviews, run_quickly
 from sources_for_tests import write_model
@@ -79,6 +85,30 @@ def test_predict_prints_one_line_an_input(made: Run, call: Call) -> None:
     assert len(lines) == 2
     expected = [p.answer for p in made.predict(["the film was good", "a bad plot"])]
     assert [answer.split()[0] for _, answer in lines] == expected
+
+
+def test_each_of_several_labels_is_printed_with_its_own_score() -> None:
+    scores = {"rain": 0.91, "snow": 0.123, "wind": 0.6}
+    assert answered(["rain", "wind"], scores) == "rain  0.910 | wind  0.600"
+    assert answered([], scores) == "(none)"
+    assert answered("rain", {"rain": 0.75, "snow": 0.25}) == "rain  0.750"
+    assert answered(2.5, {}) == "2.5"
+
+
+def test_an_export_is_no_run_to_evaluate(made: Run, call: Call, tmp_path: Path) -> None:
+    call("export", made.path, "--to", "torchscript-free", "--out", tmp_path / "given")
+    with pytest.raises(RunError, match="is an export"):
+        Run.open(tmp_path / "given")
+
+
+def test_time_is_that_of_making_a_result_in_all_places(made: Run) -> None:
+    result = next(r for r in made.record.results if r.name == made.record.chosen)
+    took = words.duration(sum(s for name, s in result.seconds.items() if name != "predict"))
+    assert f"This model alone: {took}" in (made.path / "model" / "README.md").read_text("utf-8")
+    out = io.StringIO()
+    Console(file=out, width=200).print(summary(made.record))
+    line = next(line for line in out.getvalue().splitlines() if f"* {result.name}" in line)
+    assert line.rstrip().endswith(took)
 
 
 def test_compare_of_a_run_and_its_copy(made: Run, call: Call, tmp_path: Path) -> None:

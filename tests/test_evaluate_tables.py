@@ -7,13 +7,18 @@ import pytest
 from scipy.stats import binomtest, ttest_1samp
 from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
+from headstart.evaluate.abstention import abstention
+from headstart.evaluate.calibration import calibration
 from headstart.evaluate.checks import (
+    check_groups,
     check_leak,
     check_predictions,
     check_truth_part,
     check_unseen,
     duplicates,
 )
+from headstart.evaluate.intervals import bootstrap, interval
+from headstart.evaluate.metrics import metric
 from headstart.evaluate.tables import by_group, class_intervals, hardest, residuals
 from headstart.records import TaskFacts
 
@@ -71,6 +76,32 @@ def test_what_never_occurs_is_left_out_and_groups_widen() -> None:
     wide, narrow = class_intervals(TASK, *copies, groups=groups), class_intervals(TASK, *copies)
     assert wide["a"]["recall"].low < narrow["a"]["recall"].low  # type: ignore[operator]
     assert class_intervals(NUMBER, np.ones(3), np.ones(3)) == {}
+
+
+def test_few_groups_are_as_unsure_in_all_places() -> None:
+    truth, scores = sample(30)
+    groups = np.repeat(["p", "q", "r"], 10).astype(object)
+    rng, task = np.random.default_rng(3), TaskFacts("classification", TASK.labels, ("accuracy",))
+    boot = bootstrap(task, truth, {"m": scores}, rng=rng, groups=groups)
+    value = float((scores.argmax(axis=1) == truth).mean())
+    values = boot.values["m"]["accuracy"]
+    whole = interval(metric("accuracy"), value, values, truth, boot)
+    found = abstention(task, truth, scores, rng=rng, groups=groups)
+    assert found is not None and whole.low is not None and whole.low < 0.25
+    assert found.points[-1].accuracy.low == pytest.approx(whole.low, abs=0.1)
+    recall = class_intervals(task, truth, scores, groups=groups)["a"]["recall"]
+    assert recall.low is not None and recall.low < 0.2
+    reliable = calibration(task, truth, scores, rng=rng, groups=groups)
+    assert reliable is not None and reliable.brier.high is not None and reliable.brier.high <= 2
+    assert all(one.accuracy.low is not None and one.accuracy.low < 0.2 for one in reliable.bins)
+
+
+def test_few_groups_are_told() -> None:
+    names = np.repeat(["p", "q", "r"], 10).astype(object)
+    assert [check.name for check in check_groups(names)] == ["few groups"]
+    assert "has 3 groups" in check_groups(names)[0].words
+    assert check_groups(None) == [] and check_groups(np.arange(30).astype(object)) == []
+    assert check_groups(np.arange(12).repeat(3).astype(object)) == []
 
 
 def test_groups_come_worst_first() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,3 +57,27 @@ def test_a_clash_of_names_names_both(installed: dict[str, list[Point]]) -> None:
 def test_an_unknown_name_lists_those_there_are(installed: dict[str, list[Point]]) -> None:
     with pytest.raises(UsageError, match=r"Unknown things 'c'; known: a, b"):
         named("things", [Thing("b"), Thing("a")], "c")
+
+
+def test_a_package_installed_meanwhile_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = list[str]()
+
+    def counted(group: str) -> Any:
+        reads.append(group)
+        return entry_points(group=group)
+
+    monkeypatch.setattr(plugins, "entry_points", counted)
+    monkeypatch.syspath_prepend(tmp_path)
+    for _ in range(3):
+        assert list(registry("late", [Thing("a")])) == ["a"]
+    assert reads == ["headstart.late"]
+    (tmp_path / "late_things.py").write_text("class New:\n    name = 'new'\n", "utf-8")
+    facts = tmp_path / "late_things-1.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: late-things\nVersion: 1\n")
+    (facts / "entry_points.txt").write_text("[headstart.late]\nnew = late_things:New\n", "utf-8")
+    assert list(registry("late", [Thing("a")])) == ["a", "new"]
+    shutil.rmtree(facts)
+    assert list(registry("late", [Thing("a")])) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,10 +55,13 @@ def show(run: Run) -> None:
     console.print(f"Report: {run.path / 'report.html'}", markup=False, soft_wrap=True)
 
 
-def answered(answer: Any) -> str:
+def answered(answer: Any, scores: Mapping[str, float]) -> str:
+    """Return an answer with how sure it is; of several labels each has its own score."""
     if isinstance(answer, list):
-        return " | ".join(map(str, answer)) or "(none)"
-    return f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+        return " | ".join(f"{label}  {scores[label]:.3f}" for label in answer) or "(none)"
+    if not scores:
+        return f"{answer:.6g}" if isinstance(answer, float) else str(answer)
+    return f"{answer}  {max(scores.values()):.3f}"
 
 
 def interval(measured: Any) -> str:

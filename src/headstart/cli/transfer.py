@@ -140,8 +140,7 @@ def predict(
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
     else:
         for one in found:
-            sure = f"  {max(one.scores.values()):.3f}" if one.scores else ""
-            typer.echo(f"{one.id}\t{answered(one.answer)}{sure}")
+            typer.echo(f"{one.id}\t{answered(one.answer, one.scores)}")
     for item in bad:
         screen.say(f"Not predicted: {item.id}: {item.reason}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from headstart.evaluate.calibration import RESAMPLES
-from headstart.evaluate.intervals import draw, group_numbers, positive_bounds, wilson
+from headstart.evaluate.intervals import draw, group_numbers, positive_bounds, quantile, wilson
 from headstart.evaluate.summaries import ratio
 from headstart.records import Abstention, CoveragePoint, Interval, TaskFacts
 
@@ -60,11 +60,11 @@ def abstention(
     values = np.concatenate([aurc(errors, drawn[numbers[order]]) for drawn in blocks])
     value = float(aurc(errors, np.ones((n, 1)))[0])
     low, high = positive_bounds(value, values, units - 1)
-    points = []
+    points, student = [], quantile(max(units - 1, 1))  # as the accuracy of all has it
     for share in SHARES:
         count = max(1, round(share * n))
         hit = 1.0 - float(errors[:count].mean())
-        bounds = wilson(hit, max(1.0, count * units / n), 1.959964)
+        bounds = wilson(hit, max(1.0, count * units / n), student)
         points.append(
             CoveragePoint(
                 coverage=count / n,

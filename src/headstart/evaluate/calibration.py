@@ -26,6 +26,7 @@ from headstart.evaluate.intervals import (
     positive_bounds,
     quantile,
     standard_error,
+    width,
     wilson,
 )
 from headstart.records import Calibration, ConfidenceBin, Interval, TaskFacts
@@ -146,13 +147,14 @@ def calibration(
         errors.append(debiased(*gaps(np.repeat(weights, len(right) // n, axis=0))))
     boot = Bootstrap({}, units - 1, units, n)
     low, high = positive_bounds(float(squares.mean()), np.concatenate(briers), boot.freedom)
+    most = 1.0 if truth.ndim == 2 else 2.0  # no Brier score is more
     found = gaps(np.ones((len(right), 1)))
     spread = _spread(gaps(np.ones((len(right), 1)), 0.5), np.concatenate(errors), boot)
     chance = _seen_by_chance(found, confidence, bins, spread[1], rng, resamples)
     return Calibration(
         error=_error_interval(found, spread[0], chance, boot.freedom),
-        brier=Interval(value=float(squares.mean())).bounded(low, high),
-        bins=_diagram(confidence, right, bins, units / n),
+        brier=Interval(value=float(squares.mean())).bounded(low, min(high, most)),
+        bins=_diagram(confidence, right, bins, units, n),
         method=METHOD,
     )
 
@@ -194,13 +196,13 @@ def _error_interval(found: Found, spread: float, chance: float, freedom: int) ->
 
 
 def _diagram(
-    confidence: np.ndarray, right: np.ndarray, bins: np.ndarray, independent: float
+    confidence: np.ndarray, right: np.ndarray, bins: np.ndarray, units: int, n: int
 ) -> list[ConfidenceBin]:
     made = []
     for k in range(int(bins.max()) + 1):
         inside = bins == k
         sure, hit = confidence[inside], float(right[inside].mean())
-        low, high = wilson(hit, max(1.0, len(sure) * independent), 1.959964)
+        low, high = wilson(hit, max(1.0, len(sure) * units / n), width(units, n))
         made.append(
             ConfidenceBin(
                 low=float(sure.min()),

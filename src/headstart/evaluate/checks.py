@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.evaluate.intervals import wilson
+from headstart.evaluate.intervals import group_numbers, wilson
 from headstart.evaluate.verdict import FEW
 from headstart.records import Check, TaskFacts
 
 SHOWN = 5  # names or pairs that a sentence lists
+GROUPS = 10  # groups, below which an interval says more of their number than of the model
 RARE = 10  # examples of a class, below which intervals of means over classes cover too little
 KEPT = 200  # pairs that the record keeps
 
@@ -18,6 +19,21 @@ KEPT = 200  # pairs that the record keeps
 def _some(names: Sequence[str]) -> str:
     more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
     return ", ".join(repr(name) for name in names[:SHOWN]) + more
+
+
+def check_groups(groups: np.ndarray | None) -> list[Check]:
+    """Say that the test part has few groups. groups: object (n,), None for an example alone."""
+    if groups is None or not len(groups):
+        return []
+    units = int(group_numbers(groups).max()) + 1
+    if units >= min(GROUPS, len(groups)):
+        return []
+    words = (
+        f"The test part has {units} group{'s' if units != 1 else ''}. Whole groups are resampled, "
+        f"so intervals stay wide, however many examples those have. Give a test part of {GROUPS} "
+        "groups or more with --test, or collect more groups."
+    )
+    return [Check(name="few groups", level="warning", words=words)]
 
 
 def check_truth_part(task: TaskFacts, truth: np.ndarray) -> list[Check]:

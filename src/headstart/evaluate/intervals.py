@@ -30,6 +30,7 @@ from headstart.records import Interval, TaskFacts
 
 RESAMPLES = 2000
 LEVEL = 0.95
+NORMAL = 1.959964  # the two-sided quantile of LEVEL
 CELLS = 1 << 20  # weights held at once, so that a block stays near the processor
 AREA_WORK = 4e9  # examples x columns x resamples spent on AUC; beyond, it gets fewer resamples
 FEWEST = 200  # resamples that an AUC gets at least
@@ -177,6 +178,14 @@ def wilson(value: float, size: float, z: float) -> tuple[float, float]:
     centre = (value + shrink / 2) / (1 + shrink)
     half = np.sqrt(shrink * (value * (1 - value) + shrink / 4)) / (1 + shrink)
     return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def width(units: int, n: int) -> float:
+    """Return the quantile for Wilson's interval of a share: the normal one, Student's for groups.
+
+    Of few groups the normal one is too sure: with 3 it gives 0.41 where 0.13 is the lower end.
+    """
+    return quantile(max(units - 1, 1)) if units < n else NORMAL
 
 
 def rests_on(of: Metric, truth: np.ndarray, boot: Bootstrap) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 
 from headstart.errors import UsageError
 from headstart.evaluate import intervals
-from headstart.evaluate.checks import check_predictions, check_truth_part
+from headstart.evaluate.checks import check_groups, check_predictions, check_truth_part
 from headstart.evaluate.comparisons import compare, dissent
 from headstart.evaluate.evidence import Evidence, evidence_of
 from headstart.evaluate.measure import check_scores, check_truth, confusion, measure, per_class
@@ -108,6 +108,7 @@ def judge(
         },
         checks=tuple(
             check_truth_part(task, truth)
+            + check_groups(groups)
             + [made for name, s in scores.items() for made in check_predictions(task, name, s)]
         ),
     )  # fmt: skip

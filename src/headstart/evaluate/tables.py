@@ -12,22 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from headstart.evaluate import intervals, metrics
-from headstart.evaluate.intervals import group_numbers, wilson
+from headstart.evaluate.intervals import group_numbers, width, wilson
 from headstart.evaluate.summaries import absolute_error, counts, surprise
 from headstart.records import GroupRow, HardExample, Interval, Residuals, TaskFacts
 
-Z = 1.959964
 MOST_GROUPS = 50
 HARDEST = 12
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 POINTS = 300
 
 
-def _share(right: float, of: float, independent: float) -> Interval | None:
+def _share(right: float, of: float, units: int, n: int) -> Interval | None:
     if of <= 0:
         return None
     value = right / of
-    return Interval(value=value).bounded(*wilson(value, max(1.0, of * independent), Z))
+    return Interval(value=value).bounded(*wilson(value, max(1.0, of * units / n), width(units, n)))
 
 
 def _f1(jaccard: Interval | None) -> Interval | None:
@@ -47,15 +46,15 @@ def class_intervals(
     if task.kind == "regression":
         return {}
     n = len(truth)
-    independent = (int(group_numbers(groups).max()) + 1) / n if groups is not None else 1.0
+    units = int(group_numbers(groups).max()) + 1 if groups is not None else n
     found = counts(truth, scores)(np.ones((n, 1)))
     table = {}
     for c, label in enumerate(task.labels):
         both, said, real = (float(x[c, 0]) for x in (found.both, found.predicted, found.actual))
         cells = {
-            "precision": _share(both, said, independent),
-            "recall": _share(both, real, independent),
-            "f1": _f1(_share(both, said + real - both, independent)),
+            "precision": _share(both, said, units, n),
+            "recall": _share(both, real, units, n),
+            "f1": _f1(_share(both, said + real - both, units, n)),
         }
         table[label] = {name: cell for name, cell in cells.items() if cell is not None}
     return table

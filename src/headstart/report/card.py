@@ -154,7 +154,7 @@ def cost(record: RunRecord, best: Result | None) -> list[str]:
         f"- The whole run: {words.duration(record.seconds)}{f' ({machine})' if machine else ''}."
     ]
     if best and best.seconds:
-        lines.append(f"- This model alone: {words.duration(sum(best.seconds.values()))}.")
+        lines.append(f"- This model alone: {words.duration(words.making(best.seconds))}.")
     if best and best.parameters.get("total"):
         total, trained = best.parameters["total"], best.parameters.get("trained", 0)
         lines.append(f"- {words.counted(total, 'parameter')}, of which {trained:,} were trained.")

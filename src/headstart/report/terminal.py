@@ -61,7 +61,7 @@ def results_table(record: RunRecord, metrics: int) -> Table:
     for row in best_first(record, record.primary_metric):
         style = "bold" if row.chosen else None
         name = Text(f"{'* ' if row.chosen else '  '}{row.result.name}")
-        seconds = words.duration(sum(row.result.seconds.values())) if row.result.seconds else ""
+        seconds = words.duration(words.making(row.result.seconds)) if row.result.seconds else ""
         cells = [_cell(row, metric) for metric in shown]
         table.add_row(name, row.result.role, *cells, seconds, style=style)
     return table

@@ -30,7 +30,7 @@ def foresee(job: Job) -> None:
     kept = job.folder.read().advice if (job.folder.path / RECORD).exists() else None
     job.guide = Guide(scene, before=kept)
     advice = job.guide.advice
-    job.say(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
+    job.mention(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
 
 
 def decide(job: Job, source: BackboneFeaturiser | None) -> bool:
@@ -43,7 +43,8 @@ def decide(job: Job, source: BackboneFeaturiser | None) -> bool:
     before = job.recipe
     advice = job.guide.decide(job.entries, source or job.backbones[0], job.budget.left)
     last = advice.turns[-1]
-    job.say(f"Advice: {advice.title}. {last.question} {last.answer.capitalize()}: {last.reason}.")
+    found = f"{last.answer.capitalize()}: {'; '.join(last.values)}."
+    job.mention(f"Advice: {advice.title}. {last.question} {found}")
     for title in advice.not_built:
         job.say(f"{title} would come first, but is not built yet.")
     if advice.favoured:

@@ -40,7 +40,8 @@ def planned(
         parts.append(_scratch(scene, leader, costs, parts))
         tuned = [one for one in parts if one.method not in HEADS]
         each = scene.test * leader.seconds / 1000.0
-        parts.append(Estimate(what=f"the test part, {len(tuned)} times", seconds=each * len(tuned)))
+        times = "once" if len(tuned) == 1 else f"{len(tuned)} times"
+        parts.append(Estimate(what=f"the test part, {times}", seconds=each * len(tuned)))
     seconds = sum(part.seconds for part in parts)
     cost = Cost(
         seconds=seconds,

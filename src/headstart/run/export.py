@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headstart.errors import RunError, UsageError
+from headstart.run.folder import EXPORTED
 from headstart.run.use import Prediction, Run, predict_with
 
 if TYPE_CHECKING:
     from headstart.data.load import Quarantined
 
-ABOUT, FORMAT = "export.json", 1
+ABOUT, FORMAT = EXPORTED, 1
 PLAIN, HF, ONNX = "torchscript-free", "hf", "onnx"
 FORMS = (HF, ONNX, PLAIN)
 ONE_AT_A_TIME = (

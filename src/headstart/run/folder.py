@@ -18,6 +18,7 @@ from headstart.errors import RunError, UsageError
 from headstart.records import RunRecord, read_record
 
 RECORD, RECIPE, REPORT = "record.json", "recipe.toml", "report.html"
+EXPORTED = "export.json"  # says what an export is; a RUN folder has none
 EXAMPLES = "examples.json"  # id to the HTML fragment that shows it: of the hardest test examples
 
 

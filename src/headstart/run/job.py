@@ -51,8 +51,12 @@ class Job:
 
     def say(self, sentence: str) -> None:
         """Tell the person, and note it in the record."""
-        self.tell(sentence)
+        self.mention(sentence)
         self.notes.append(sentence)
+
+    def mention(self, sentence: str) -> None:
+        """Tell the person what stands in the record elsewhere, and so need not be noted there."""
+        self.tell(sentence)
         self.folder.log("note", text=sentence)
 
     def record(self, status: Status, **more: Any) -> RunRecord:

@@ -12,7 +12,7 @@ import numpy as np
 
 from headstart.errors import DataError, RunError
 from headstart.records import Interval, RunRecord, Sealed
-from headstart.run.folder import EXAMPLES, RECORD, REPORT
+from headstart.run.folder import EXAMPLES, EXPORTED, RECORD, REPORT
 
 if TYPE_CHECKING:
     from headstart.adapt import Adapted
@@ -60,6 +60,11 @@ class Run:
         from headstart.records import read_record
 
         folder = Path(path).expanduser()
+        if (folder / EXPORTED).is_file() and not (folder / RECORD).exists():
+            raise RunError(
+                f"{folder} is an export, which can predict and no more. Name the RUN folder that "
+                "it was made from."
+            )
         return cls(folder, read_record(folder / RECORD))
 
     @cached_property

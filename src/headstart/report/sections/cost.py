@@ -49,7 +49,7 @@ def collect(record: RunRecord) -> Facts | None:
         made.append(
             Entry(
                 row.result.name, row.result.role,
-                sum(s for name, s in times.items() if name != "predict"),
+                words.making(times),
                 1000 * asked / examples if asked is not None and examples else None,
                 row.result.parameters.get("total"), score, row.chosen,
             )
