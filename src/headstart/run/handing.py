@@ -2,9 +2,10 @@
 
 The test part has no say in it: what it chooses it can no longer judge. Two rules decide whether the
 best must give way to a simpler one. Between a pretrained model that was adapted and a result that
-owes nothing to pretraining (or the model as it came): unless the best is clearly better, at 5 %;
-where the examples are so few that they would miss even a lead of 10 points, so that "not clearly
-better" says nothing, the other rule.
+owes nothing to pretraining (or the model as it came): unless the best is clearly better, at 5 %.
+Where the examples are so few that they would miss even a lead of 5 points, "not clearly better"
+says nothing, and the best stays if it is ahead at all: that pretrained features help where labels
+are few is what experience says.
 Between adapted pretrained models, which cost the same to serve: only if it is ahead by no more than
 one standard error (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984,
 section 3.4.3), that of the paired difference. Held-out examples are few, and significance there
@@ -28,7 +29,7 @@ from headstart.run.choosing import Entry, best
 CONSTANT, SIMPLE, AS_IT_CAME, SOLVED, TRAINED = range(5)
 RESAMPLES = 500
 HELD_OUT = "held-out training example"
-LEAD = 0.1  # of a share, or of a loss: what anyone would want to know of; a convention
+LEAD = 0.05  # of a share, or of a loss: what anyone would want to know of; a convention
 POWER = 1.96 + 0.84  # standard errors that a 5 % test finds in 80 % of cases
 
 
@@ -47,7 +48,7 @@ class Held:
 
     error: standard error of the paired difference, in the metric's unit; nan where nothing is known
     of it. adapted: both are adapted pretrained models. words: both values and their difference.
-    telling: a lead of LEAD would have been found.
+    telling: a lead of LEAD would have been found, or nothing pretrained is in the lead.
     """
 
     comparison: Comparison
@@ -57,16 +58,16 @@ class Held:
     telling: bool = True
 
     @property
-    def by_error(self) -> bool:
-        """Say whether one standard error decides, and not a test."""
-        return self.adapted or not (self.telling or self.comparison.answer == "helps")
+    def tested(self) -> bool:
+        """Say whether a test decides."""
+        return not self.adapted and (self.telling or self.comparison.answer == "helps")
 
     @property
     def even(self) -> bool:
         """Say whether the leader must give way to the other, if that one is simpler."""
-        if self.by_error:
-            return not self.comparison.difference.value > self.error
-        return self.comparison.answer != "helps"
+        if self.tested:
+            return self.comparison.answer != "helps"
+        return not self.comparison.difference.value > (self.error if self.adapted else 0.0)
 
 
 def complexity(entry: Entry) -> int:
@@ -117,41 +118,40 @@ def handed_over(
 
 def _simpler_words(leader: Entry, held: Held) -> str:
     found = held.comparison
-    if held.by_error:
+    if held.adapted:
         words = (
             f"{leader.name!r} is ahead of it by no more than one standard error, which is what "
-            f"decides {_where(held)}, and it is simpler: {held.words}."
+            f"decides between adapted pretrained models, and it is simpler: {held.words}."
         )
+    elif not held.tested:
+        words = f"{leader.name!r} is not ahead of it, and it is simpler: {held.words}."
     else:
         words = f"{leader.name!r} is not clearly better than it, and it is simpler. {found.words}"
     return words + _price(found)
 
 
-def _where(held: Held) -> str:
-    """Say when one standard error decides."""
-    if held.adapted:
-        return "between adapted pretrained models"
-    return "where so few examples would miss a lead of 10 points"
-
-
 def _best_words(held: Sequence[Held], beaten: Mapping[str, Comparison | None]) -> str:
     if not held:
         return "it is the best on held-out examples, and nothing simpler is left to compare."
-    found = [h.comparison for h in held if not h.by_error] or [h.comparison for h in held]
+    found = [h.comparison for h in held if h.tested] or [h.comparison for h in held]
     rivals = [c for c in found if c.answer == "helps"] or found
     closest = min(rivals, key=lambda c: c.difference.value)
     if all(h.comparison.answer == "helps" for h in held):
         return f"it is clearly better than every simpler result. {closest.words}"
-    ahead = [h for h in held if h.by_error and not h.even]
+    ahead = [h for h in held if not h.tested and not h.even]
     words = ["it is the best on held-out examples."]
-    if any(not h.by_error for h in held):
+    if any(h.tested for h in held):
         words.append(closest.words)
     words += [_beaten_words(one) for one in beaten.values() if one is not None]
     if ahead:
         near = min(ahead, key=lambda h: h.comparison.difference.value)
+        rule = (
+            "by more than one standard error, which is what decides between adapted pretrained "
+            "models" if near.adapted else
+            "which is enough where so few examples would miss a lead of 5 points"
+        )  # fmt: skip
         words.append(
-            f"It is ahead of {near.comparison.against!r}, which is simpler, by more than one "
-            f"standard error, which is what decides {_where(near)}: {near.words}."
+            f"It is ahead of {near.comparison.against!r}, which is simpler, {rule}: {near.words}."
         )
     return " ".join(words)
 
@@ -230,5 +230,6 @@ def _on(
         )
         adapted = leader.role == entry.role == "candidate"
         unit = abs(values[1]) if of.scale == "loss" else 1.0
-        made[entry.name] = Held(one, error, adapted, words, not POWER * error > LEAD * unit)
+        telling = leader.role != "candidate" or not POWER * error > LEAD * unit
+        made[entry.name] = Held(one, error, adapted, words, telling)
     return made
