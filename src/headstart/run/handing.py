@@ -110,7 +110,8 @@ def handed_over(
     beaten = {e.name: _beaten(e, [o for o in models if o is not e], data, rng) for e in near}
     even = [e for e in near if beaten[e.name] is None]
     if not even:
-        return HandOver(leader, _best_words(list(found.values()), beaten), told)
+        rivals = [found[e.name] for e in models if e.name in found] or list(found.values())
+        return HandOver(leader, _best_words(rivals, beaten), told)
     least = min(map(complexity, even))
     chosen = best([e for e in even if complexity(e) == least], data)
     return HandOver(chosen, _simpler_words(leader, found[chosen.name]), told)
