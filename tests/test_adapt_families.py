@@ -55,7 +55,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Models]:
 
 def test_no_method_is_left_out() -> None:
     here = {method.name for method in METHODS.values()}
-    assert here == {m.name for m in (*BUILTIN, *BASELINES) if m.uses_model}
+    using = {m.name for m in (*BUILTIN, *BASELINES) if m.uses_model}
+    assert here == using - {"unadapted"}  # needs a model with classes: tests/test_adapt_methods.py
     orders = {getattr(method, "unfreeze", None) for method in METHODS.values()}
     assert set(UNFREEZE) <= orders
 

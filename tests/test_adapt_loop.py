@@ -198,7 +198,7 @@ def fine_tuning(backbone: Backbone) -> list[float]:
     """Losses of both phases of fine-tuning, 20 steps in all, on fixed batches."""
     bench = Bench(backbone, seed=3)
     context = Context(data=_Kind(), folds=None, validation=np.empty(0, int), seed=0, seconds=1.0)  # type: ignore[arg-type]
-    phases = FineTune(rate=1e-3, unfreeze="last-first").phases(backbone, context, 20)
+    phases = FineTune(rate=1e-3, unfreeze="last-first", decay=0.85).phases(backbone, context, 20)
     assert [phase.name for phase in phases] == ["last stages", "all stages"]
     with threads(1):
         return [step.loss for step in bench.train(*phases)]
@@ -222,7 +222,7 @@ def test_golden_curve(folders: dict[str, str], family: str) -> None:
 def test_fine_tuning_moves_later_stages_more(folders: dict[str, str]) -> None:
     backbone = sources.load(folders["vit"])
     context = Context(data=_Kind(), folds=None, validation=np.empty(0, int), seed=0, seconds=1.0)  # type: ignore[arg-type]
-    first, rest = FineTune(unfreeze="last-first").phases(backbone, context, 10)
+    first, rest = FineTune(unfreeze="last-first", decay=0.85).phases(backbone, context, 10)
     assert (first.steps, rest.steps) == (3, 7)
     assert set(first.rates) < set(rest.rates)
     assert set(rest.rates) == {stage.name for stage in backbone.stages} | {"head"}

@@ -374,3 +374,14 @@ def test_the_model_card_of_an_unfinished_run_promises_nothing() -> None:
 )
 def test_only_models_of_the_hub_are_named_as_base(model: str | None, found: str | None) -> None:
     assert card.hub_id(model) == found
+
+
+def test_what_the_test_part_says_of_the_choice_is_told_beside_it() -> None:
+    record = samples.multi_label().model_copy(update={"chosen_because": "it leads."})
+    assert record.verdict is not None and record.verdict.answer == "hurts"
+    assert words.handed_over(record) == "It leads."  # the simple model, and the test part agrees
+    other = record.model_copy(update={"chosen": record.verdict.candidate})
+    assert "says the contrary" in words.handed_over(other)
+    better = record.verdict.model_copy(update={"answer": "helps"})
+    told = words.handed_over(record.model_copy(update={"verdict": better}))
+    assert "'probe: yamnet' is clearly better" in told and "--prefer best" in told

@@ -45,10 +45,10 @@ class FineTune:
 
     The head comes first because a random one would tear the features (Kumar et al., ICLR 2022).
 
-    Rates (AdamW): `rate`, the peak of the last stage; "test" asks a learning-rate
-    range test. `head_rate`; `decay`: each earlier stage learns at this share
-    of the next one's rate. `shape`, `warm_up`: over the steps of a phase. `adapter_rate`: of what a
-    technique adds, or trains in place of the stages.
+    Rates (AdamW): `rate`, the peak of the last stage; "test" asks a learning-rate range test.
+    `head_rate`; `decay`: each earlier stage learns at this share of the next one's rate (1: all at
+    the same; less did not pay where it was measured). `shape`, `warm_up`: over the steps of a
+    phase. `adapter_rate`: of what a technique adds, or trains in place of the stages.
 
     What moves: `depth` (see `moving_stages`), `unfreeze`, `last`, `first` (see `stretches`).
     The embeddings of a text model stand still: most of their rows never occur in a small data
@@ -56,11 +56,12 @@ class FineTune:
     the place of all these.
 
     How: `epochs` at most, `batch` examples in `accumulate` parts a step, `patience` validations
-    without improvement of `metric` ("error" or "loss"), `weight_decay` (decoupled L2), `clip`.
-    `keep_dropout`: whether the dropout of the pretraining stays; it is meant for many epochs, and
-    costs an eighth of a step on a CPU. `techniques`: like "smoothing:0.1", see techniques/.
-    `augment`: a chain of augmentations, see data/augment; `views`: augmented views an example has,
-    0 for new ones in every epoch.
+    without improvement of `metric` ("error" or "loss"); it is longer than the usual schedules, as
+    validation often gets worse before the rate falls, and the best is kept anyway. `weight_decay`
+    (decoupled L2), `clip`. `keep_dropout`: whether the dropout of the pretraining stays; it is
+    meant for many epochs, and costs an eighth of a step on a CPU. `techniques`: like
+    "smoothing:0.1", see techniques/. `augment`: a chain of augmentations, see data/augment;
+    `views`: augmented views an example has, 0 for new ones in every epoch.
 
     None for `epochs`, `rate`, `depth` and `unfreeze` takes HABITS by the kind of norm: transformers
     (layer norm) are moved as a whole for two epochs. Of networks with batch norm the last half
@@ -74,7 +75,7 @@ class FineTune:
     rate: float | str | None = None
     head_rate: float = 1e-3
     adapter_rate: float = 1e-3
-    decay: float = 0.85
+    decay: float = 1.0
     depth: str | float | None = None
     unfreeze: str | None = None
     last: float = 0.34
@@ -82,7 +83,7 @@ class FineTune:
     shape: Shape = "cosine"
     warm_up: float = 0.1
     norm: Norm = "frozen"
-    patience: int = 2
+    patience: int = 8
     metric: str = "error"
     weight_decay: float = 0.01
     clip: float = 1.0

@@ -56,7 +56,7 @@ def collect(record: RunRecord) -> Facts:
         verdict=verdict,
         chosen=best.name if best else "",
         chosen_is_baseline=bool(best and best.role == "baseline"),
-        because=words.sentence(record.chosen_because) if done else "",
+        because=words.handed_over(record) if done else "",
         metric=record.primary_metric,
         score=score,
         where="sealed test part" if opened else "validation data",
