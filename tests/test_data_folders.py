@@ -223,6 +223,17 @@ def test_other_data_as_the_test(tmp_path: Path) -> None:
     assert any("Test: " in line for line in opened.facts.said)
 
 
+def test_an_empty_input_is_not_the_folder_we_are_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here.txt").write_text("not asked for", "utf-8")
+    monkeypatch.chdir(tmp_path)
+    found, bad = open_inputs(["a sentence", ""], modality="text")
+    assert found.ids == ["input 1"] and [one.id for one in bad] == ["input 2"]
+    with pytest.raises(DataError, match="Input 1 is empty"):
+        open_inputs([""], modality="image")
+
+
 def test_predict_inputs(tmp_path: Path) -> None:
     root = classes(tmp_path / "data")
     (root / "class9" / "0.png").write_text("broken")

@@ -99,6 +99,14 @@ def test_learning_nothing_is_underfit_where_chance_is_known() -> None:
     assert diagnose(flat, chance=np.log(4))[0].name == "underfit"
 
 
+def test_a_climb_from_a_loss_near_nothing_ails_nobody() -> None:
+    losses = (0.0015, 0.12, 0.09, 0.05, 0.02, 0.012)
+    curve = [{"step": float(i), "loss": x, "validation": 0.1} for i, x in enumerate(losses)]
+    assert diagnose(curve, chance=np.log(10))[0].name == "good"
+    steep = [entry | {"loss": 10 * entry["loss"]} for entry in curve]
+    assert diagnose(steep, chance=np.log(10))[0].name == "rate too high"
+
+
 def test_accuracy_that_peaks_early_suggests_wrong_labels() -> None:
     curve = [
         {"step": i, "loss": 1.2 * 0.8**i, "validation": 0.9 + 0.05 * i, "accuracy": a}

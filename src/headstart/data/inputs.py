@@ -85,6 +85,8 @@ def _one(one: Any, index: int, options: Options, quarantine: list[Quarantined]) 
         return _objects([one], options, quarantine)
     if isinstance(one, str) and modality == "text" and not _may_be_path(one):
         return [(one, f"input {index + 1}")]
+    if not str(one).strip():
+        raise DataError(f"Input {index + 1} is empty; give a file, a folder or a table.")
     path = Path(one).expanduser()
     if path.is_dir():
         kinds = suffix_kinds()
@@ -101,7 +103,7 @@ def _one(one: Any, index: int, options: Options, quarantine: list[Quarantined]) 
 
 def _may_be_path(text: str) -> bool:
     """Tell a path from a sentence: something stands there, or it is written like a file name."""
-    if "\n" in text or len(text) > 1024:
+    if "\n" in text or len(text) > 1024 or not text.strip():  # "" would be the folder we are in
         return False
     try:
         if Path(text).expanduser().exists():

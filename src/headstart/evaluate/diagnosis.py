@@ -18,6 +18,7 @@ from headstart.records import Diagnosis
 RISE = 0.1  # validation loss above its lowest, as a share of what was gained, that counts as a rise
 SLOPE = 0.08  # of all that was gained, won in the last third: still learning
 JUMP = 0.25  # mean relative zigzag of the training loss that is no longer noise of small batches
+SOLVED = 0.1  # of the loss of always saying the class frequencies: below it nothing ails
 GAP = 0.1  # of accuracy, between training and validation
 DOUBTED = 0.08  # of training labels contradicted, above which noise is suspected
 ENTRIES = 4  # of a curve, below which only divergence can be told
@@ -115,6 +116,8 @@ def _rate_too_high(seen: Seen) -> Diagnosis | None:
     if len(losses) < ENTRIES:
         return None
     zigzag, highest = zigzag_of(losses), float(losses[1:].max())
+    if seen.chance is not None and highest < SOLVED * seen.chance:
+        return None  # fine-tuning often begins at a loss near 0, of which any loss is a multiple
     late = float(np.median(losses[-max(2, len(losses) // 3) :]))
     climbed = highest > 1.5 * losses[0] or late > 1.2 * losses[0]
     jumps = zigzag > JUMP and late > 0.5 * losses[0]
