@@ -257,3 +257,15 @@ def test_what_is_favoured_yields_to_clear_evidence_alone(won: int, lost: int, ch
     assert best(entries, seen.data, "few-shot").method.name == chosen
     without = "probe" if won > lost else "few-shot"
     assert best(entries, seen.data).method.name == without
+
+
+def test_a_run_that_outlasts_its_budget_says_so(run: Run, bert: str, tmp_path: Path) -> None:
+    told = "of a budget of"
+    assert not any(told in note for note in run.record.notes)
+    assert run.record.advice is not None
+    begun = run.record.advice.estimates[0]  # what is gone when the estimate is made is in it
+    assert "opening data" in begun.what and 0 < begun.seconds < run.record.seconds
+    short = run_quickly(
+        reviews(60), tmp_path / "run", model=bert, method="probe", studies={"budget": 0.01}
+    )
+    assert any(told in note for note in short.record.notes)

@@ -39,6 +39,7 @@ class Guide:
     scene: Scene
     power: Power = field(default_factory=Power)
     more: dict[str, Fact] = field(default_factory=dict)  # facts that a person gave
+    spent: Callable[[], float] = lambda: 0.0  # seconds since the run began
     before: Advice | None = None  # what a run that goes on had decided: times may differ now
     sights: Sights = field(init=False)
     costs: Forecasts = field(init=False)
@@ -104,7 +105,7 @@ class Guide:
         return walked(facts).model_copy(update={"model": self._of})
 
     def _estimated(self, advice: Advice) -> Advice:
-        plan = planned(self.scene, self.sights, self.costs, advice.methods, self.power)
+        plan = planned(self.scene, self.sights, self.costs, advice.methods, self.power, self.spent)
         notes = [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
         update = {
             "estimates": plan.parts, "estimated": plan.cost, "notes": notes,
@@ -155,7 +156,7 @@ def advise(
     power = _power(watts, grid)
     if other_tasks is not None and other_tasks < 0:
         raise UsageError(f"--other-tasks must be 0 or more, got {other_tasks}.")
-    seconds = Budget(seconds_of(budget)).seconds
+    clock = Budget(seconds_of(budget))
     machine()
     opened = open_dataset(
         data, input=input, target=target, test=test, group=group, task=task, modality=modality,
@@ -172,7 +173,7 @@ def advise(
     found = shortlist(
         train, found, seed=seed, allow_pickle=allow_pickle, progress=watching, say=say
     )
-    scene = Scene(train, own, len(splits.test), found, seconds, seed, watching, say)
+    scene = Scene(train, own, len(splits.test), found, clock.seconds, seed, watching, say)
     more: dict[str, Fact] = {} if other_tasks is None else {"other_tasks": other_tasks}
     if target_domain is not None:
         if not found:
@@ -184,7 +185,7 @@ def advise(
             root=root, progress=watching,
         )  # fmt: skip
         more["domain_accuracy"] = domain_accuracy(found[0], train.inputs, others, seed=seed)
-    return Guide(scene, power, more).advice
+    return Guide(scene, power, more, lambda: clock.spent).advice
 
 
 def _power(watts: float, grid: float) -> Power:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from headstart.adapt.baselines import FromScratch
@@ -28,9 +28,13 @@ class Planned:
 
 
 def planned(
-    scene: Scene, sights: Sights, costs: Forecasts, methods: Sequence[str], power: Power
-) -> Planned:
-    """Return what a run that tries `methods` beside simple model and probes will cost."""
+    scene: Scene, sights: Sights, costs: Forecasts, methods: Sequence[str], power: Power,
+    spent: Callable[[], float] = lambda: 0.0,
+) -> Planned:  # fmt: skip
+    """Return what a run that tries `methods` beside simple model and probes will cost.
+
+    `spent`: tells the seconds that are gone by now; it is asked last, since timing takes some.
+    """
     grown = len(scene.data) / max(1, len(sights.part))
     parts = [_simple(sights, grown)] if sights.simple is not None else []
     parts += [_probe(scene, one, grown) for one in sights.models]
@@ -42,6 +46,10 @@ def planned(
         each = scene.test * leader.seconds / 1000.0
         times = "once" if len(tuned) == 1 else f"{len(tuned)} times"
         parts.append(Estimate(what=f"the test part, {times}", seconds=each * len(tuned)))
+    gone = spent()
+    if gone:
+        what = "opening data and model, and looking at them"
+        parts.insert(0, Estimate(what=what, seconds=gone, rests_on="the clock: it is done"))
     seconds = sum(part.seconds for part in parts)
     cost = Cost(
         seconds=seconds,

@@ -23,8 +23,11 @@ from headstart.run.folder import EXAMPLES, REPORT, RunFolder
 from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
 from headstart.run.reseeding import Reseeded, spread_of
+from headstart.run.scene import LEAST_SECONDS
 from headstart.run.showing import hardest, pictures, readable
 from headstart.run.studies import Purse, Studies
+
+OVERRUN = 1.1  # of the budget, above which a run says that it took longer
 
 
 @dataclass(slots=True, eq=False)
@@ -59,6 +62,12 @@ def finish(job: Job) -> RunRecord:
         seconds={e.name: sum(e.trained.seconds.values()) for e in job.entries},
     )  # fmt: skip
     job.notes.extend(judgement.notes)
+    if job.budget.spent > OVERRUN * job.budget.seconds:
+        took = f"{job.budget.spent:.3g} s of a budget of {job.budget.seconds:.3g} s"
+        job.notes.append(
+            f"The run took {took}: what has to be done takes its time, and a training gets "
+            f"{LEAST_SECONDS:.0f} s at least."
+        )
     record = _record(job, hand, judgement, asked, rivals)
     _write(job, record, hand.chosen, asked.scores, judgement.truth)
     return record
