@@ -46,9 +46,9 @@ class FineTune:
     The head comes first because a random one would tear the features (Kumar et al., ICLR 2022).
 
     Rates (AdamW): `rate`, the peak of the last stage; "test" asks a learning-rate range test.
-    `head_rate`; `decay`: each earlier stage learns at this share of the next one's rate (1: all at
-    the same; less did not pay where it was measured). `shape`, `warm_up`: over the steps of a
-    phase. `adapter_rate`: of what a technique adds, or trains in place of the stages.
+    `head_rate`; `decay`: each earlier stage learns at this share of the next one's rate. `shape`,
+    `warm_up`: over the steps of a phase. `adapter_rate`: of what a technique adds, or trains in
+    place of the stages.
 
     What moves: `depth` (see `moving_stages`), `unfreeze`, `last`, `first` (see `stretches`).
     The embeddings of a text model stand still: most of their rows never occur in a small data
@@ -63,8 +63,9 @@ class FineTune:
     "smoothing:0.1", see techniques/. `augment`: a chain of augmentations, see data/augment;
     `views`: augmented views an example has, 0 for new ones in every epoch.
 
-    None for `epochs`, `rate`, `depth` and `unfreeze` takes HABITS by the kind of norm: transformers
-    (layer norm) are moved as a whole for two epochs. Of networks with batch norm the last half
+    None for `epochs`, `rate`, `depth`, `unfreeze` and `decay` takes HABITS by the kind of norm:
+    transformers (layer norm) are moved as a whole for two epochs, earlier layers at smaller rates
+    (Howard and Ruder, ACL 2018). Of networks with batch norm the last half
     moves: what lies before it, edges and textures that serve any pictures (Yosinski et al.,
     NeurIPS 2014), is run only once, so that an epoch costs a third.
     """
@@ -75,7 +76,7 @@ class FineTune:
     rate: float | str | None = None
     head_rate: float = 1e-3
     adapter_rate: float = 1e-3
-    decay: float = 1.0
+    decay: float | None = None
     depth: str | float | None = None
     unfreeze: str | None = None
     last: float = 0.34
@@ -206,7 +207,7 @@ class FineTune:
             rates = dict.fromkeys(instead, self.adapter_rate) | {"head": self.head_rate}
             return (replace(base, name="adapters", steps=steps, rates=rates),)
         rate = rate_for(backbone) if self.rate in (None, "test") else float(self.rate or 0.0)
-        rates = rates_by_stage(backbone, rate, self.decay)
+        rates = rates_by_stage(backbone, rate, self.decay or habit_of(backbone).decay)
         depth = self._depth(backbone)
         names = moving_stages(backbone, depth)
         if backbone.card.modality == "text" and depth == "all":
@@ -279,12 +280,13 @@ class Habit:
     epochs: int
     unfreeze: str
     depth: str | float
+    decay: float  # of the rate, a stage; 1 where the front stands still in any case
 
 
 HABITS = {
-    "batch": Habit(5e-4, 4, "together", 0.5),
-    "layer": Habit(2e-4, 2, "together", "all"),
-    "none": Habit(1e-4, 4, "last-first", "all"),
+    "batch": Habit(5e-4, 4, "together", 0.5, 1.0),
+    "layer": Habit(2e-4, 2, "together", "all", 0.85),
+    "none": Habit(1e-4, 4, "last-first", "all", 1.0),
 }
 
 

@@ -16,7 +16,7 @@ from headstart.sources.backbone import Backbone
 POSITIVE = ("epochs", "batch", "accumulate", "head_rate", "adapter_rate", "decay")
 NOT_NEGATIVE = ("views", "patience", "weight_decay", "clip")
 SHARES = {"last": (0.0, 1.0), "first": (0.0, 1.0), "warm_up": (0.0, 1.0)}
-HABITUAL = ("epochs", "unfreeze")  # None takes what is usual for the network
+HABITUAL = ("epochs", "unfreeze", "decay")  # None takes what is usual for the network
 WHOLE = ("epochs", "batch", "accumulate", "views", "patience")
 
 
