@@ -137,16 +137,14 @@ def theirs(name: str, seed: int) -> dict[str, Any]:
 
 def context_for(name: str, seed: int) -> tuple[Any, Any]:
     """Return (what methods are given, the test part)."""
-    from headstart.adapt import Context, plan, validation_rows
+    from headstart.adapt import Context, held_out
     from headstart.adapt.featurisers import BackboneFeaturiser
     from headstart.compute.machine import machine
-    from headstart.compute.randomness import rng_for
     from headstart.sources import load
 
     machine()
     data, own, test = opened(name, seed)
-    validation = validation_rows(data, own, seed)
-    folds = plan(data, own, rng=rng_for(seed, "folds"))
+    folds, validation = held_out(data, own, seed)
     source = BackboneFeaturiser(load(CASES[name][0].model))
     return Context(data, folds, validation, seed, SECONDS, source), test
 

@@ -18,7 +18,7 @@ from headstart.data.task import TASKS
 from headstart.evaluate.metrics import metric as metric_of
 from headstart.records import Interval, RunRecord
 from headstart.report import advised, card, draw, words
-from headstart.report.ranked import best_first, metric_names
+from headstart.report.ranked import best_first, handed_over, metric_names
 from headstart.report.sections import (
     SECTIONS,
     advice,
@@ -379,9 +379,9 @@ def test_only_models_of_the_hub_are_named_as_base(model: str | None, found: str 
 def test_what_the_test_part_says_of_the_choice_is_told_beside_it() -> None:
     record = samples.multi_label().model_copy(update={"chosen_because": "it leads."})
     assert record.verdict is not None and record.verdict.answer == "hurts"
-    assert words.handed_over(record) == "It leads."  # the simple model, and the test part agrees
+    assert handed_over(record) == "It leads."  # the simple model, and the test part agrees
     other = record.model_copy(update={"chosen": record.verdict.candidate})
-    assert "says the contrary" in words.handed_over(other)
+    assert "says the contrary" in handed_over(other)
     better = record.verdict.model_copy(update={"answer": "helps"})
-    told = words.handed_over(record.model_copy(update={"verdict": better}))
+    told = handed_over(record.model_copy(update={"verdict": better}))
     assert "'probe: yamnet' is clearly better" in told and "--prefer best" in told

@@ -6,7 +6,7 @@ from headstart.adapt.adapted import Adapted, load_adapted
 from headstart.adapt.baselines import BASELINES
 from headstart.adapt.fewshot import FewShot
 from headstart.adapt.finetune import FineTune
-from headstart.adapt.folds import carve, plan, validation_rows
+from headstart.adapt.folds import carve, held_out, plan, validation_rows
 from headstart.adapt.method import Checks, Choosy, Context, Method, Trained
 from headstart.adapt.probe import Probe
 
@@ -26,6 +26,7 @@ __all__ = [
     "Probe",
     "Trained",
     "carve",
+    "held_out",
     "load_adapted",
     "plan",
     "validation_rows",

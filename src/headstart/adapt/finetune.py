@@ -65,9 +65,9 @@ class FineTune:
 
     None for `epochs`, `rate`, `depth`, `unfreeze` and `decay` takes HABITS by the kind of norm:
     transformers (layer norm) are moved as a whole for two epochs, earlier layers at smaller rates
-    (Howard and Ruder, ACL 2018). Of networks with batch norm the last half
-    moves: what lies before it, edges and textures that serve any pictures (Yosinski et al.,
-    NeurIPS 2014), is run only once, so that an epoch costs a third.
+    (Howard and Ruder, ACL 2018). Of networks with batch norm the last half moves: what lies before
+    it, edges and textures that serve any pictures (Yosinski et al., NeurIPS 2014), is run only
+    once, so that an epoch costs a third.
     """
 
     epochs: int | None = None

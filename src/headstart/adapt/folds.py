@@ -116,6 +116,11 @@ def validation_rows(data: Dataset, own: np.ndarray | None, seed: int) -> np.ndar
     return carve(data, VALIDATION, rng=rng_for(seed, "validation")) if own is None else own
 
 
+def held_out(data: Dataset, own: np.ndarray | None, seed: int) -> tuple[Folds | None, np.ndarray]:
+    """Return the folds and the rows to validate on, as `plan` and `validation_rows` draw them."""
+    return plan(data, own, rng=rng_for(seed, "folds")), validation_rows(data, own, seed)
+
+
 def carve(data: Dataset, share: float, *, rng: np.random.Generator) -> np.ndarray:
     """Return the rows of about `share` of `data`, MOST_HELD at most, to validate on.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headstart.evaluate.intervals import group_numbers, wilson
+from headstart.evaluate.intervals import NORMAL, group_numbers, wilson
 from headstart.evaluate.verdict import FEW
 from headstart.records import Check, TaskFacts
 
@@ -78,7 +78,7 @@ def _few(task: TaskFacts, n: int) -> str:
     opening = f"{n} test example{'s' if n != 1 else ''} tell little"
     if task.kind != "classification":
         return f"{opening}: the intervals say how little."
-    low, high = wilson(round(0.8 * n) / n, n, 1.959964)
+    low, high = wilson(round(0.8 * n) / n, n, NORMAL)
     return (
         f"{opening}: with {round(0.8 * n)} of {n} right, accuracy could be anything from "
         f"{low:.2f} to {high:.2f}."

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from headstart.records import Interval, Result, RunRecord
+from headstart.report import words
 from headstart.report.words import lower_is_better, test_opened
 
 
@@ -48,3 +49,27 @@ def best_first(record: RunRecord, metric: str) -> tuple[Ranked, ...]:
 def chosen_result(record: RunRecord) -> Result | None:
     """Return the chosen result; None before the choice, or where the record lost it."""
     return next((r for r in record.results if r.name == record.chosen), None)
+
+
+def handed_over(record: RunRecord) -> str:
+    """Return why that result was handed over, and what the test part says of the choice since.
+
+    Held-out training examples choose, the test part judges; now and then they differ.
+    """
+    because = words.sentence(record.chosen_because)
+    verdict = record.verdict
+    chosen = chosen_result(record)
+    if not because or verdict is None or chosen is None:
+        return because
+    if verdict.answer == "helps" and chosen.role == "baseline":
+        return (
+            f"{because} The test part, opened afterwards, tells more: there {verdict.candidate!r} "
+            "is clearly better. Test examples choose nothing, so the choice stays; to have that "
+            "one, run again with --prefer best."
+        )
+    if verdict.answer == "hurts" and chosen.role == "candidate":
+        return (
+            f"{because} The test part, opened afterwards, says the contrary. Test examples choose "
+            f"nothing, so the choice stays; look at {verdict.against!r} before using it."
+        )
+    return because

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headstart.records import RunRecord
 from headstart.report import words
 from headstart.report.advised import sentence
-from headstart.report.ranked import Ranked, best_first, metric_names
+from headstart.report.ranked import Ranked, best_first, handed_over, metric_names
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -98,7 +98,7 @@ def parts_of(record: RunRecord, metrics: int) -> list[Text | Table]:
     if metric_names(record):
         parts += [results_table(record, metrics), Text("")]
     if record.status == "done" and record.chosen and record.chosen_because:
-        parts.append(Text(f"Handed over: {record.chosen}. {words.handed_over(record)}"))
+        parts.append(Text(f"Handed over: {record.chosen}. {handed_over(record)}"))
     parts += [Text(f"Over folds: {found.words}") for found in record.cross_validation]
     parts += [Text(f"Over seeds: {found.words}") for found in record.seeds]
     parts += [Text(f"Labels: {told}") for curve in record.label_curves for told in curve.words]

@@ -203,30 +203,6 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def handed_over(record: RunRecord) -> str:
-    """Return why that result was handed over, and what the test part says of the choice since.
-
-    Held-out training examples choose, the test part judges; now and then they differ.
-    """
-    because = sentence(record.chosen_because)
-    verdict = record.verdict
-    chosen = next((r for r in record.results if r.name == record.chosen), None)
-    if not because or verdict is None or chosen is None:
-        return because
-    if verdict.answer == "helps" and chosen.role == "baseline":
-        return (
-            f"{because} The test part, opened afterwards, tells more: there {verdict.candidate!r} "
-            "is clearly better. Test examples choose nothing, so the choice stays; to have that "
-            "one, run again with --prefer best."
-        )
-    if verdict.answer == "hurts" and chosen.role == "candidate":
-        return (
-            f"{because} The test part, opened afterwards, says the contrary. Test examples choose "
-            f"nothing, so the choice stays; look at {verdict.against!r} before using it."
-        )
-    return because
-
-
 def without_headline(sentence: str, headline: str) -> str:
     """Drop the headline where the sentence begins with it and a colon: it stands above already."""
     start, colon, rest = sentence.partition(": ")

@@ -26,8 +26,8 @@ from headstart.records import Advice
 from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
 from headstart.run.estimate import happened, planned
+from headstart.run.models import opened
 from headstart.run.scene import Forecasts, Scene, Sights, facts_of, lead, look
-from headstart.sources import default_for, load
 
 PROBED = 3  # models whose probes are made on all the data; of more, the first of a ranking
 
@@ -201,20 +201,7 @@ def _models(
 ) -> list[BackboneFeaturiser]:  # fmt: skip
     """Load the models, or the starter; [] where there is none, which is an answer too."""
     ids = [named] if isinstance(named, str) else list(named or [])
-    if not ids:
-        starter = default_for(modality)
-        if starter is None:
-            say(f"No model for {modality} is in the package; name one with --model.")
-            return []
-        say(f"Model: {starter}, the starter for {modality}; name others with --model.")
-        ids = [starter]
-    found = []
-    for id in dict.fromkeys(ids):
-        backbone = load(id, allow_pickle=allow_pickle)
-        if backbone.card.modality != modality:
-            raise UsageError(
-                f"{backbone.card.id} takes {backbone.card.modality}, the data is {modality}. "
-                f"Name a model for {modality} with --model."
-            )
-        found.append(BackboneFeaturiser(backbone))
-    return found
+    found = opened(ids, modality, allow_pickle=allow_pickle, say=say)
+    if not found:
+        say(f"No model for {modality} is in the package; name one with --model.")
+    return [BackboneFeaturiser(backbone) for backbone in found]

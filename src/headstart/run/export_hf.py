@@ -14,12 +14,12 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import RunError, UsageError
+from headstart.run.export_answers import BATCH, answered
 from headstart.run.export_examples import AGREE, examples, gap
 
 if TYPE_CHECKING:
     from headstart.adapt import Adapted
 
-BATCH = 16
 INSTEAD = "Take --to torchscript-free, which holds every model as it is."
 AUTO = {
     "image": "AutoModelForImageClassification",
@@ -170,16 +170,14 @@ class HfModel:
         """Return what `Task.kind.activate` makes of the logits (n, k)."""
         import torch
 
-        from headstart.data.modality import modality
+        def raw(decoded: list[Any]) -> np.ndarray:
+            return _logits(self.whole, self.preprocessing(decoded))
 
-        decode, spec, parts = modality(self.modality).decode, self.preprocessing.spec, []
-        with torch.inference_mode(), progress(self.name, len(inputs)) as advance:
-            for at in range(0, len(inputs), self.batch):
-                rows = range(at, min(at + self.batch, len(inputs)))
-                decoded = [decode(inputs.items[row], spec) for row in rows]
-                parts.append(_logits(self.whole, self.preprocessing(decoded)))
-                advance(len(rows))
-        return self.task.kind.activate(np.concatenate(parts))
+        with torch.inference_mode():
+            return answered(
+                raw, inputs, self.task, self.preprocessing.spec, name=self.name,
+                progress=progress, batch=self.batch,
+            )  # fmt: skip
 
 
 def read(folder: Path, about: dict[str, Any]) -> HfModel:

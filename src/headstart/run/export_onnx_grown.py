@@ -20,6 +20,7 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import UsageError
+from headstart.run.export_answers import answered
 from headstart.sources.graphs.feature import Feature
 from headstart.sources.graphs.frozen import CHOSEN, OnnxBackbone, open_graph
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from headstart.adapt import Adapted
     from headstart.sources.graphs.inputs import Taken
 
-BATCH = 16
 OPSETS = range(11, 21)  # that torch's exporter can write a head for
 PREFIX = "headstart/"
 
@@ -199,15 +199,9 @@ class GrownModel:
 
     def scores(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
         """Return what `Task.kind.activate` makes of the raw outputs."""
-        from headstart.data.modality import modality
-
-        decode, spec, parts = modality(self.modality).decode, self.backbone.spec, []
-        with progress(self.name, len(inputs)) as advance:
-            for at in range(0, len(inputs), BATCH):
-                rows = range(at, min(at + BATCH, len(inputs)))
-                parts.append(self.raw([decode(inputs.items[row], spec) for row in rows]))
-                advance(len(rows))
-        return self.task.kind.activate(np.concatenate(parts))
+        return answered(
+            self.raw, inputs, self.task, self.backbone.spec, name=self.name, progress=progress
+        )
 
     def raw(self, decoded: list[Any]) -> np.ndarray:
         """Return logits or predictions (n, k) float64 of decoded examples."""

@@ -13,6 +13,7 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Unlabelled
 from headstart.data.task import Task
 from headstart.errors import RunError
+from headstart.run.export_answers import answered
 from headstart.sources.oneline import one_line
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 FILE = "model.onnx"
 RAW = {"regression": "prediction"}  # name of the raw outputs, where they are not logits
-BATCH = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,15 +37,9 @@ class OnnxModel:
 
     def scores(self, inputs: Unlabelled, *, progress: Progress = silent) -> np.ndarray:
         """Return what `Task.kind.activate` makes of the raw outputs (n, k)."""
-        from headstart.data.modality import modality
-
-        decode, spec, parts = modality(self.modality).decode, self.preprocessing.spec, []
-        with progress(self.name, len(inputs)) as advance:
-            for at in range(0, len(inputs), BATCH):
-                rows = range(at, min(at + BATCH, len(inputs)))
-                parts.append(self.raw([decode(inputs.items[row], spec) for row in rows]))
-                advance(len(rows))
-        return self.task.kind.activate(np.concatenate(parts))
+        return answered(
+            self.raw, inputs, self.task, self.preprocessing.spec, name=self.name, progress=progress
+        )
 
     def raw(self, decoded: list[Any]) -> np.ndarray:
         """Return logits or predictions (n, k) float64 of decoded examples."""

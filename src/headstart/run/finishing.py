@@ -13,6 +13,7 @@ import numpy as np
 from headstart.compute.budget import Stopwatch
 from headstart.compute.randomness import rng_for
 from headstart.evaluate import Judgement, check_leak, check_unseen, judge
+from headstart.evaluate.tables import hardest_rows
 from headstart.records import Check, CrossValidation, Result, RunRecord
 from headstart.report.card import model_card
 from headstart.report.page import write_report
@@ -161,7 +162,7 @@ def _record(
 
 def _measured(job: Job, result: Result, judgement: Judgement, asked: Asked) -> Result:
     ids, name = job.opened.splits.test.inputs.ids, result.name
-    hard, _ = hardest(job.data.task, judgement.truth, asked.scores[name], ids)
+    hard = hardest(job.data.task, judgement.truth, asked.scores[name], ids)
     return result.model_copy(
         update=judgement.evidence[name].fields()
         | {
@@ -206,7 +207,7 @@ def _write(
         columns["group"] = [str(group) for group in test.groups]
     folder.write_predictions(test.inputs.ids, columns, scores)
     folder.write_record(record)
-    _, rows = hardest(task, truth, scores[chosen.name], test.inputs.ids)
+    rows = hardest_rows(task.facts(), truth, scores[chosen.name])
     shown = pictures(rows, test.inputs)
     folder.write(EXAMPLES, json.dumps(shown, ensure_ascii=False, indent=0) + "\n")
     write_report(record, folder.path / REPORT, pictures=shown)

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from headstart.adapt import BASELINES, Context, Probe, Trained, plan, validation_rows
+from headstart.adapt import BASELINES, Context, Probe, Trained, held_out
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import Forecast, forecast
@@ -23,14 +23,13 @@ from headstart.ranking.candidate import embedder
 from headstart.ranking.reference import find_reference
 from headstart.ranking.resample import sample
 from headstart.ranking.similarity import named, task_similarity
-from headstart.ranking.tree import Fact, Facts
+from headstart.ranking.tree import Fact, Facts, Leaf, read_tree
 
 LOOKED_AT = 200  # training examples on which simple model and probes are tried
 WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
 LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
-PART = FineTune(depth=0.34)  # as the leaf "partial" has it
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,9 +56,9 @@ class Scene:
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
         """Return what methods are given: all the data, or `data` with folds of its own."""
         data, own = (self.data, self.own) if data is None else (data, None)
+        folds, validation = held_out(data, own, self.seed)
         return Context(
-            data=data, folds=plan(data, own, rng=rng_for(self.seed, "folds")),
-            validation=validation_rows(data, own, self.seed),
+            data=data, folds=folds, validation=validation,
             seed=self.seed, seconds=self.training_seconds, source=source,
             progress=self.progress, say=self.say,
         )  # fmt: skip
@@ -179,8 +178,10 @@ class Forecasts:
 
     @cached_property
     def part(self) -> Forecast | None:
-        """Of its last third."""
-        return self._timed(PART)
+        """Of its last third, as the tree sets it."""
+        leaf = read_tree().find("partial")
+        assert isinstance(leaf, Leaf)
+        return self._timed(FineTune(**leaf.settings["finetune"]))
 
     def _timed(self, method: FineTune) -> Forecast | None:
         if self.source is None or not self.source.backbone.trainable or self.why:

