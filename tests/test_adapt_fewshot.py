@@ -10,7 +10,9 @@ import pytest
 import torch
 
 import headstart.adapt.fewshot as fewshot
-from headstart.adapt.fewshot import FewShot, even_batches, pairs
+from adapt_for_tests import dataset
+from headstart.adapt.contrast import even_batches, pairs
+from headstart.adapt.fewshot import FewShot
 from headstart.adapt.probe import Probe
 from headstart.errors import UsageError
 from headstart.testing.method import MethodConformance
@@ -105,3 +107,20 @@ def test_it_is_left_out_where_it_has_nothing_to_say() -> None:
     assert Probe().name != FewShot().name
     with pytest.raises(UsageError, match="passes"):
         FewShot(passes=0)
+
+
+def test_asking_about_many_examples_has_a_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of 9 s for 8 examples: asking one takes 0.375 s. Half of 60 s a training: 80 of 240."""
+    monkeypatch.setattr(fewshot, "pace", lambda *_: 9.0)
+    told: list[str] = []
+    context = Suite().context("classification")
+    data = dataset("image", "classification", 240)
+    context = replace(context, data=data, folds=None, seconds=180.0, say=told.append)
+    method = FewShot(passes=1, batch=8, folds=2)
+    trained = method.adapt(context)
+    assert trained.details["examples"] == len(trained.rows) == 78  # of 2 folds of 3 classes 13.3
+    assert set(np.bincount(data.targets[trained.rows])) == {26}  # every class as its share
+    assert "78 of 240 examples" in told[0] and "--budget" in told[0]
+    assert np.array_equal(method.adapt(context).rows, trained.rows)
+    whole = method.adapt(replace(context, seconds=1800.0))
+    assert len(whole.rows) == 240 and len(told) == 2

@@ -125,3 +125,23 @@ def test_targets_that_say_nothing(
     assert said in refused(monkeypatch, capsys, data, *options)
     with pytest.raises(kind):
         rank(data, GLYPHS, input="image", target="label", task=task)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [(("--scores", "knn,foo"), "Unknown score 'foo'"), (("--pooling", "max"), "own, layers")],
+)
+def test_what_no_data_can_make_right_is_refused_before_any_is_read(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    option: tuple[str, str], words: str,
+) -> None:  # fmt: skip
+    line = refused(monkeypatch, capsys, "/no/such/data", "--models", GLYPHS, *option)
+    assert words in line and "/no/such/data" not in line
+
+
+def test_layers_are_pooled_of_texts_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos = write_photos(tmp_path / "photos", 8)
+    line = refused(monkeypatch, capsys, photos, "--models", GLYPHS, "--pooling", "layers")
+    assert "--pooling layers is for texts, the data is image" in line

@@ -19,7 +19,10 @@ from headstart.data.task import Task
 from headstart.errors import DataError, ModelError, ModelNotFound, TooFewExamples, UsageError
 from headstart.features.extract import Extractor
 from headstart.ranking.rank import rank
+from headstart.ranking.ranked import Confirmed, Criteria, Ranked
+from headstart.ranking.show import _unit, shown
 from headstart.records import Sealed
+from headstart.run.ranking import conclusion
 from headstart.run.ranking import rank as rank_data
 from headstart.sources.head import source_head
 from headstart.sources.layers import layer_mean
@@ -252,8 +255,8 @@ def test_test_labels_stay_sealed_and_the_first_is_confirmed(
     assert done[0] is not None and done[1] is None
     assert done[0].metric == "accuracy" and 0 <= (done[0].value or -1) <= 1
     assert done[0].seconds < 60
-    assert found.notes[0].startswith("Confirmed: of 1 fine-tuned,")
-    assert "the only one" in found.notes[0]
+    assert found.notes[0].startswith("Confirmed: ") and "the only one" in found.notes[0]
+    assert found.next == f"headstart transfer {photos} --model {found.models[0].model}"
 
 
 def test_command(tmp_path: Path) -> None:
@@ -271,3 +274,39 @@ def test_command(tmp_path: Path) -> None:
         run.invoke(app, ["rank", str(photos), "--models", "a,,b"], catch_exceptions=False)
     with pytest.raises(UsageError, match="duration"):
         run.invoke(app, ["rank", str(photos), "--budget", "soon"], catch_exceptions=False)
+
+
+def test_a_confirmation_says_when_the_examples_cannot_decide() -> None:
+    def tuned(model: str, value: float) -> Ranked:
+        done = Confirmed("accuracy", value, 1.0)
+        criteria = Criteria(None, None, None, None, None, None, 1.0, None, "", "", True)
+        return Ranked(model, model, 0.0, None, None, 0.5, None, None, {}, criteria, done)
+
+    rng = np.random.default_rng(0)
+    good, better = np.arange(200) < 120, np.arange(200) < 180
+    models = [tuned("a", 0.6), tuned("b", 0.9)]
+    clear = conclusion(models, {"a": good.astype(float), "b": better.astype(float)})
+    assert clear == (
+        "Confirmed: of 2 fine-tuned, b is best, and not a: accuracy 0.900 on 200 validation "
+        "examples."
+    )
+    even = rng.permutation(good).astype(float)
+    assert "Not decided" in conclusion([tuned("a", 0.6), tuned("b", 0.6)], {"a": even, "b": even})
+    few = conclusion(models, {"a": np.array([1.0, 0.0, 1.0]), "b": np.ones(3)})
+    assert "b is first" in few and "cannot tell it from a" in few and "--budget" in few
+    zero = conclusion([tuned("a", 0.0)], {"a": np.zeros(3)})
+    assert "a, the only one" in zero and "0.000" in zero
+    assert "none of the first" in conclusion(models, {})
+
+
+def test_no_interval_is_explained(letters: Dataset) -> None:
+    rows = np.concatenate([np.flatnonzero(letters.targets == label)[:2] for label in range(4)])
+    found = rank(letters.take(rows), [GLYPHS], scores=["probe"])
+    assert found.half_samples == 0 and found.models[0].low is None
+    words = "\n".join(part for part in shown(found) if isinstance(part, str))
+    assert "Interval: unknown, 8 of 8 training examples" in words and "2 of every class" in words
+
+
+def test_units_are_those_of_the_task() -> None:
+    assert _unit("share right, or R²", "classification") == "share right"
+    assert _unit("share right, or R²", "multi-label") == "R²"

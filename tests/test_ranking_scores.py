@@ -147,6 +147,16 @@ def test_neighbours_by_loops(shape: tuple[int, int]) -> None:
     assert neighbours(features, labels) == pytest.approx(right / len(labels))
 
 
+def test_neighbours_of_pairs_are_not_outvoted_by_strangers() -> None:
+    """Thirty classes of two examples, twins beside each other on a ring: the nearest is right."""
+    angles = np.linspace(0, 2 * np.pi, 30, endpoint=False).repeat(2) + np.tile([0.0, 0.02], 30)
+    features = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    assert neighbours(features, np.arange(60) // 2) == 1.0
+    # A class of its own size among many of two: the median decides, not the largest.
+    labels = np.concatenate([np.arange(40) // 2, np.full(20, 20)])
+    assert neighbours(features, labels) == 1.0
+
+
 def test_neighbours_of_values_by_loops() -> None:
     features, _ = clouds(30, 3)
     values = features[:, 0] ** 2 + features[:, 1]

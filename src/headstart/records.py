@@ -378,6 +378,7 @@ class Advice(Frozen):
     happened: Cost | None = None
     assumption: str = Field(default="", description="What grams of CO2 rest on.")
     notes: list[str] = Field(default_factory=list)
+    next: str = Field(default="", description="The command that follows it; empty in a run.")
 
 
 class RunRecord(Frozen):

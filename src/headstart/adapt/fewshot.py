@@ -17,12 +17,13 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 
 from headstart.adapt.adapted import Adapted
+from headstart.adapt.contrast import even_batches, pair_loss
 from headstart.adapt.depth import rates_by_stage
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.finetune import rate_for
 from headstart.adapt.folds import folds_of
-from headstart.adapt.loop import Diverged, Loss, Phase, copied, model_of, train
+from headstart.adapt.loop import Diverged, Phase, copied, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import embedded
 from headstart.adapt.pace import pace, threads_of
@@ -38,6 +39,9 @@ from headstart.errors import TooFewExamples, UsageError
 from headstart.sources.backbone import Backbone, need_trainable, running, with_module
 
 FORWARD = 3  # times as long as asking, a step takes: forward, and backward twice that
+ASKING = 0.5  # of the time, at most, goes into asking tuned models about examples
+LEAST_ASKED = 64  # examples, and 4 a class: less data makes no model
+LEFT_OUT = -2  # fold of an example that there is no time for
 MANY = 16  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
 
 
@@ -99,14 +103,14 @@ class FewShot:
         self.check(context)
         data = context.data
         start = time.perf_counter()
-        rows = np.arange(len(data))
         plan = self._plan(context)
-        share = context.seconds / (int(plan.max()) + 2)
-        work = _Work(self, context, share)
+        work = _Work(self, context, int(plan.max()) + 2)
+        rows = work.askable(plan)
+        plan = np.where(np.isin(np.arange(len(data)), rows), plan, LEFT_OUT)
         outputs = np.zeros((len(data), data.task.outputs))
         try:
             for fold in range(int(plan.max()) + 1):  # fold -1 is never asked
-                inside, outside = rows[plan != fold], rows[plan == fold]
+                inside, outside = rows[plan[rows] != fold], rows[plan[rows] == fold]
                 tuned = work.tuned(inside, f"fold {fold}")
                 outputs[outside] = tuned.head(data.targets).outputs(tuned.features(outside))
             tuned = work.tuned(rows, "all")
@@ -129,7 +133,8 @@ class FewShot:
             outputs=outputs[held] / t,
             seconds={"fit": time.perf_counter() - start},
             parameters={"total": size, "trained": trained},
-            details=tuned.facts | {"temperature": round(t, 4), "folds": int(plan.max()) + 1},
+            details=tuned.facts
+            | {"temperature": round(t, 4), "folds": int(plan.max()) + 1, "examples": len(rows)},
         )
 
     def _plan(self, context: Context) -> np.ndarray:
@@ -156,12 +161,17 @@ class _Tuned:
     facts: dict[str, Any]
 
     def features(self, rows: np.ndarray) -> np.ndarray:
+        order = np.arange(len(rows))
+        if self.feed.lengths is not None:  # long texts together: short ones need no padding
+            order = np.argsort(self.feed.length_of(rows), kind="stable")
         parts = []
         with torch.inference_mode():
             for at in range(0, len(rows), BATCH):
-                batch = send_to_device(self.feed.batch(rows[at : at + BATCH]), torch_device())
+                some = rows[order[at : at + BATCH]]
+                batch = send_to_device(self.feed.batch(some), torch_device())
                 parts.append(embedded(self.backbone, batch, self.precision).cpu().numpy())
-        return np.concatenate(parts)
+        found: np.ndarray = np.concatenate(parts)[np.argsort(order, kind="stable")]
+        return found
 
     def head(self, targets: np.ndarray) -> Any:
         """Fit a logistic head as strong as scikit-learn's default (C = 1) on the tuned rows."""
@@ -175,39 +185,83 @@ class _Tuned:
 class _Work:
     """Tunes copies of one backbone on parts of one data set."""
 
-    def __init__(self, method: FewShot, context: Context, seconds: float) -> None:
+    def __init__(self, method: FewShot, context: Context, count: int) -> None:
+        """`count`: how many trainings share the seconds of the context."""
         assert context.source is not None
-        self._method, self._context, self._seconds = method, context, seconds
+        self._method, self._context, self._seconds = method, context, context.seconds / count
         self._origin = context.source.backbone
         self.feed = Feed(self._origin, context.data.inputs, progress=context.progress)
+        self._asked = len(context.data)
         self._pace: float | None = None  # seconds a step, measured once
 
-    def _affordable(
+    def askable(self, plan: np.ndarray) -> np.ndarray:
+        """Return the sorted rows that there is time to ask every tuned model about: most often all.
+
+        Of `plan`, the fold (n,) of each, as many of every fold and class as their share. Training
+        has a bound of its own; asking, which fits the head and judges it, has this one.
+        """
+        targets, rows = self._context.data.targets, np.arange(len(plan))
+        size = min(self._method.batch, len(rows))
+        backbone, model, rates = self._copy()
+        count = threads_of(backbone, self.feed, rows, size)
+        each = self._measured(model, rates, rows, size, count) / FORWARD / size
+        most = max(LEAST_ASKED, 4 * len(np.unique(targets)), int(ASKING * self._seconds / each))
+        if most >= len(rows):
+            return rows
+        rng = rng_for(self._context.seed, "few-shot/asked")
+        groups = [rows[(targets == label) & (plan == fold)] for label in np.unique(targets)
+                  for fold in np.unique(plan)]  # fmt: skip
+        kept = np.concatenate(
+            [rng.permutation(one)[: max(1, round(most * len(one) / len(rows)))] for one in groups]
+        )
+        self._asked = len(kept)
+        self._context.say(
+            f"Few-shot tuning takes {len(kept)} of {len(rows)} examples, as many as the time "
+            "allows; a longer --budget takes more."
+        )
+        return np.sort(kept)
+
+    def _copy(self) -> tuple[Backbone, nn.ModuleDict, dict[str, float]]:
+        """Return a backbone to be tuned, the model around it, and a rate for every part."""
+        backbone = copied(self._origin)
+        model = model_of(backbone, nn.Identity()).to(torch_device())
+        rates = rates_by_stage(backbone, self.rate, self._method.decay)
+        if backbone.card.modality == "text":
+            rates.pop("stem", None)
+        return backbone, model, rates
+
+    @property
+    def rate(self) -> float:
+        """The peak learning rate."""
+        return self._method.rate or rate_for(self._origin) / 2
+
+    def _measured(
         self, model: nn.ModuleDict, rates: dict[str, float], rows: np.ndarray, size: int,
         count: int,
-    ) -> int:  # fmt: skip
-        """Return how many steps leave time to ask the tuned model about all of the data."""
+    ) -> float:  # fmt: skip
         origin = self._origin
         if self._pace is None:
             self._pace = pace(
                 origin, Parts.of(model, origin), model, self.feed, rows, rates, size,
                 precision_for(origin.module), count,
             )  # fmt: skip
-        asking = self._pace / FORWARD * len(self._context.data) / size
-        return int((self._seconds - asking) / self._pace)
+        return self._pace
+
+    def _affordable(
+        self, model: nn.ModuleDict, rates: dict[str, float], rows: np.ndarray, size: int,
+        count: int,
+    ) -> int:  # fmt: skip
+        """Return how many steps leave time to ask the tuned model about what is asked."""
+        each = self._measured(model, rates, rows, size, count)
+        return int((self._seconds - each / FORWARD * self._asked / size) / each)
 
     def tuned(self, rows: np.ndarray, purpose: str) -> _Tuned:
         """Return the backbone tuned on `rows`."""
         method, context = self._method, self._context
-        backbone = copied(self._origin)
+        backbone, model, rates = self._copy()
         precision = precision_for(backbone.module)
-        model = model_of(backbone, nn.Identity()).to(torch_device())
         size = min(method.batch, len(rows))
         wanted = -(-method.passes * len(rows) // size)
-        rate = method.rate or rate_for(backbone) / 2
-        rates = rates_by_stage(backbone, rate, method.decay)
-        if backbone.card.modality == "text":
-            rates.pop("stem", None)
         count = threads_of(backbone, self.feed, rows, size)
         steps = max(1, min(wanted, self._affordable(model, rates, rows, size, count)))
         phase = Phase(
@@ -238,7 +292,7 @@ class _Work:
         facts = {
             "ended": "all steps" if len(losses) == wanted else "time",
             "schedule": [{"name": phase.name, "share": 1.0, "rates": dict(rates)}],
-            "steps": len(losses), "steps_planned": wanted, "rate": rate, "threads": count,
+            "steps": len(losses), "steps_planned": wanted, "rate": self.rate, "threads": count,
             "precision": str(precision), "loss": [round(value, 5) for value in losses],
         }  # fmt: skip
         return _Tuned(backbone, rows, self.feed, precision, context.data.task, facts)
@@ -249,49 +303,3 @@ class _Work:
         for chosen in even_batches(rows, targets, size, rng):
             pair = self.feed.batch(chosen), torch.from_numpy(targets[chosen])
             yield send_to_device(pair, torch_device())
-
-
-def even_batches(
-    rows: np.ndarray, targets: np.ndarray, size: int, rng: np.random.Generator
-) -> Iterator[np.ndarray]:
-    """Yield endless batches of `size` rows in which classes are as even as they can be.
-
-    Each class is dealt in an order of its own, again and again; a class with one example cannot
-    be near itself, but serves as something to be far from.
-    """
-    classes = [rows[targets[rows] == label] for label in np.unique(targets[rows])]
-    decks: list[list[int]] = [[] for _ in classes]
-    while True:
-        batch: list[int] = []
-        while len(batch) < size:
-            for at in rng.permutation(len(classes)):
-                if len(batch) == size:
-                    break
-                if not decks[at]:
-                    decks[at] = [int(row) for row in rng.permutation(classes[at])]
-                batch.append(decks[at].pop())
-        yield np.sort(np.unique(batch))
-
-
-def pair_loss(backbone: Backbone, precision: Precision) -> Loss:
-    """Return the mean squared error of cosines: 1 wanted within a class, 0 between classes.
-
-    Pairs within and between classes weigh the same in total, as in SetFit's sampling.
-    """
-
-    def loss(model: nn.ModuleDict, inputs: Any, targets: Tensor, progress: float) -> Tensor:
-        return pairs(embedded(backbone, inputs, precision), targets)
-
-    return loss
-
-
-def pairs(features: Tensor, targets: Tensor) -> Tensor:
-    """Return the balanced mean of (cosine - same class) ** 2 over all pairs of rows."""
-    unit = nn.functional.normalize(features, dim=1)
-    cosines = unit @ unit.T
-    same = targets[:, None] == targets[None, :]
-    upper = torch.ones_like(same).triu(diagonal=1)
-    errors = (cosines - same.to(cosines.dtype)).square()
-    kinds = [errors[upper & same], errors[upper & ~same]]
-    means = [kind.mean() for kind in kinds if kind.numel()]
-    return torch.stack(means).mean() if means else features.sum() * 0.0

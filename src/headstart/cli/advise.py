@@ -34,7 +34,8 @@ def advise(
     model: Models = None,
     budget: Annotated[str, typer.Option(help="Time that there is: 90s, 10m, 1h.")] = "10m",
     target_domain: Annotated[
-        Path | None, typer.Option(help="Unlabelled examples of where the model will be used.")
+        Path | None,
+        typer.Option(help="Unlabelled examples of where it will be used; .txt: one a line."),
     ] = None,
     other_tasks: Annotated[
         int | None, typer.Option(min=0, help="Other labelled tasks on such inputs that there are.")
@@ -51,6 +52,9 @@ def advise(
     root: Root = None,
     seed: Seed = 0,
     allow_pickle: Pickle = False,
+    whole_tree: Annotated[
+        bool, typer.Option("--whole-tree", help="Draw all of the tree, not the way taken alone.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say how to transfer to DATA, why, and what it will cost, before anything is trained."""
@@ -71,5 +75,7 @@ def advise(
     from headstart.report.advised import shown
 
     console = Console(highlight=False)
-    for part in shown(found):
+    for part in shown(found, whole=whole_tree):
         console.print(part, markup=False)
+    if found.next:
+        console.print(f"Next: {found.next}", markup=False, soft_wrap=True)

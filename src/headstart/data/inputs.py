@@ -68,6 +68,28 @@ def open_inputs(
     return Unlabelled(modality, items, ids, seen.digests), quarantine
 
 
+def open_lines(path: Path, *, encoding: str, progress: Progress | None = None) -> Unlabelled:
+    """Return the texts of a file that has one a line; empty lines are left out.
+
+    Raises DataError for a file that is not there, cannot be decoded, or holds nothing.
+    """
+    from headstart.data.modality import modality as known
+
+    try:
+        lines = path.expanduser().read_text(encoding).splitlines()
+    except (OSError, UnicodeError, LookupError) as error:
+        raise DataError(
+            f"{path} cannot be read as {encoding} text: {error}. Check the path and --encoding."
+        ) from None
+    rows = [(line, f"{path.name} line {at}") for at, line in enumerate(lines, 1) if line.strip()]
+    if not rows:
+        raise DataError(f"{path} holds no text. Give a file with one text a line.")
+    items, ids = [line for line, _ in rows], [name for _, name in rows]
+    seen = survey(items, ids, known("text"), progress=progress or silent)
+    kept = [int(row) for row in seen.kept]
+    return Unlabelled("text", [items[at] for at in kept], [ids[at] for at in kept], seen.digests)
+
+
 def _objects(inputs: Any, options: Options, quarantine: list[Quarantined]) -> Found:
     from headstart.data.items import read_items
 

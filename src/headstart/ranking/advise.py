@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from headstart.ranking.tree import (
     FACTS,
+    FACTS_FOR,
     NO,
     YES,
     Condition,
@@ -29,7 +30,7 @@ def advise(facts: Mapping[str, Fact], tree: Tree | None = None) -> Advice:
     facts = facts if isinstance(facts, Facts) else Facts(facts)
     tree = tree or read_tree()
     place, turns = tree.find(tree.start), list[AdviceTurn]()
-    taken, unbuilt = [tree.start], list[Leaf]()
+    taken, unbuilt, task = [tree.start], list[Leaf](), facts.get("task")
     while isinstance(place, Question):
         answer = place.answer(facts)
         took = place.unknown if answer == UNKNOWN else answer
@@ -53,29 +54,31 @@ def advise(facts: Mapping[str, Fact], tree: Tree | None = None) -> Advice:
         not_built=[leaf.title for leaf in unbuilt],
         turns=turns,
         unanswered=[
-            f"{turn.question} Taken as: {turn.took}, because {_because(tree, turn)}."
+            f"{turn.question} Taken as: {turn.took}, because {_because(tree, turn, task)}."
             for turn in turns
             if turn.answer == UNKNOWN
         ],
-        tree=_drawn(tree, tree.start, "", frozenset(taken), tree.start),
+        tree=_drawn(tree, tree.start, "", frozenset(taken), tree.start, task),
         facts=facts.told,
     )
 
 
-def _because(tree: Tree, turn: AdviceTurn) -> str:
-    return next(q.unknown_because for q in tree.question if q.text == turn.question)
+def _because(tree: Tree, turn: AdviceTurn, task: Fact) -> str:
+    return next(q.unknown_because for q in tree.question if q.asked(task) == turn.question)
 
 
 def _turn(question: Question, answer: str, took: str, facts: Mapping[str, Fact]) -> AdviceTurn:
     """Keep of the conditions what decided: those that failed, or else all of them."""
-    held = [(one, one.holds(facts.get(one.fact))) for one in question.when]
+    held = [(one, one.holds(facts.get(one.fact))) for one in question.of(facts)]
     wanted = {YES: True, NO: False, UNKNOWN: None}[answer]
     told = [condition for condition, holds in held if holds is wanted]
+    task = facts.get("task")
+    words = FACTS | FACTS_FOR.get(str(task), {})
     return AdviceTurn(
-        question=question.text,
+        question=question.asked(task),
         answer=answer,  # type: ignore[arg-type]
         took=took if took in (YES, NO) else "a further question",
-        values=[f"{FACTS[one.fact]}: {_value(facts.get(one.fact), one)}" for one in told],
+        values=[f"{words[one.fact]}: {_value(facts.get(one.fact), one)}" for one in told],
         reason="; ".join(dict.fromkeys(_reason(one) for one in told)),
     )
 
@@ -96,11 +99,16 @@ def _value(value: Fact, condition: Condition) -> str:
     return f"{text}, asked {condition.asked}"
 
 
-def _drawn(tree: Tree, id: str, answer: str, taken: frozenset[str], key: str) -> AdviceNode:
+def _drawn(
+    tree: Tree, id: str, answer: str, taken: frozenset[str], key: str, task: Fact
+) -> AdviceNode:
     """Return the tree from `id` on, with the path marked. `key`: parent/id, unique on a path."""
     place = tree.find(id)
     if isinstance(place, Leaf):
         text = place.title + ("" if place.built else " (not built yet)")
         return AdviceNode(id=id, text=text, answer=answer, taken=key in taken)
-    branches = [_drawn(tree, to, how, taken, f"{id}/{to}") for how, to in place.branches.items()]
-    return AdviceNode(id=id, text=place.text, answer=answer, taken=key in taken, branches=branches)
+    branches = [
+        _drawn(tree, to, how, taken, f"{id}/{to}", task) for how, to in place.branches.items()
+    ]
+    text = place.asked(task)
+    return AdviceNode(id=id, text=text, answer=answer, taken=key in taken, branches=branches)

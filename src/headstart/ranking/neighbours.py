@@ -15,7 +15,8 @@ def neighbours(features: Float[np.ndarray, "n d"], targets: Num[np.ndarray, " n"
     """Score how well the nearest other examples predict each one.
 
     Nearness is the cosine of centred features; the 5 nearest count, or all others where there are
-    fewer. Classification: share of examples whose neighbours' majority is right, the more similar
+    fewer, and of classes no more than a class of median size has others: with 2 examples a class,
+    4 of 5 neighbours would be strangers, however good the features. Classification: share of examples whose neighbours' majority is right, the more similar
     class where votes are equal; range [0, 1]. Values: R² of the neighbours' mean, range (-inf, 1],
     0 for the mean of all others. Higher is better. Raises TooFewExamples for one class or fewer
     examples than classes, DataError for NaN or values without spread.
@@ -23,7 +24,7 @@ def neighbours(features: Float[np.ndarray, "n d"], targets: Num[np.ndarray, " n"
     e.g. Renggli et al., CVPR 2022.
 
     >>> neighbours(np.array([[1.0, 0.1], [1.0, 0.0], [-1.0, 0.1], [-1.0, 0.0]]), np.arange(4) // 2)
-    0.5
+    1.0
     """
     table = checked("kNN", features, targets)
     numbers = np.issubdtype(targets.dtype, np.floating)
@@ -34,6 +35,8 @@ def neighbours(features: Float[np.ndarray, "n d"], targets: Num[np.ndarray, " n"
     unit = centred / np.where(lengths > 0, lengths, 1.0)
     total = len(unit)
     near = min(NEIGHBOURS, total - 1)
+    if not numbers:
+        near = min(near, max(1, int(np.median(np.bincount(codes))) - 1))
     right, missed = 0, 0.0
     for start in range(0, total, ROWS):
         rows = np.arange(start, min(start + ROWS, total))

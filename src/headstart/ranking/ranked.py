@@ -76,7 +76,8 @@ class Ranking:
 
     combined: names of the scores in the combination; others are shown only. weight: share of the
     scores in it, the prior has the rest. units: by column. seconds: of the whole ranking, without
-    confirmation. verdict: how it stands beside the static prior, in words.
+    confirmation. verdict: how it stands beside the static prior, in words. next: the command that
+    goes on with the first model, or with the best of those that were fine-tuned.
     """
 
     data: str
@@ -94,6 +95,7 @@ class Ranking:
     verdict: str
     seconds: float
     notes: list[str] = field(default_factory=list)
+    next: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the ranking as JSON-able values."""

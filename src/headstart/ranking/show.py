@@ -15,16 +15,19 @@ UNKNOWN = "unknown"
 
 def shown(ranking: Ranking) -> list[Any]:
     """Return what a rich console prints: three tables, each followed by what its columns mean."""
-    parts: list[Any] = [_order(ranking), _words(ranking), _scores(ranking)]
-    parts += [*_score_words(ranking), _criteria(ranking), _criteria_words(ranking)]
+    parts: list[Any] = ["Best first", _order(ranking), _words(ranking)]
+    parts += ["", "Transferability scores, higher is better", _scores(ranking)]
+    parts += [*_score_words(ranking), "", "Five criteria", _criteria(ranking)]
+    parts += [_criteria_words(ranking), ""]
     parts += [f"Skipped: {one.model}: {one.reason}" for one in ranking.skipped]
-    return [*parts, ranking.verdict, *ranking.notes]
+    parts += [ranking.verdict, *ranking.notes]
+    return [*parts, f"Next: {ranking.next}"] if ranking.next else parts
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(*columns: str) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, title=title, title_justify="left", pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     table.add_column("model", overflow="fold")
     for column in columns:
         table.add_column(column, justify="right")
@@ -34,7 +37,7 @@ def _table(title: str, *columns: str) -> Table:
 def _order(ranking: Ranking) -> Table:
     confirmed = [one for one in ranking.models if one.confirmed]
     more = ["fine-tuned"] if confirmed else []
-    table = _table("Best first", "combined", "95 % interval", "P(best)", "static prior", *more)
+    table = _table("combined", "95 % interval", "P(best)", "static prior", *more)
     for one in ranking.models:
         prior = UNKNOWN if one.prior is None else f"{one.prior:+.2f} (no. {one.prior_place})"
         interval = UNKNOWN if one.low is None else f"{one.low:+.2f} to {one.high:+.2f}"
@@ -48,10 +51,13 @@ def _words(ranking: Ranking) -> str:
     rest = f"the rest the static prior ({known})" if known else "as no static prior is known"
     confirmed = next((one.confirmed for one in ranking.models if one.confirmed), None)
     more = f" fine-tuned: {confirmed.metric} on validation examples." if confirmed else ""
+    looked = f"{ranking.examples} of {ranking.of} training examples"
+    halves = f"Interval: {ranking.half_samples} half-samples of {looked}."
+    if not ranking.half_samples:
+        halves = f"Interval: unknown, {looked} are too few to halve with 2 of every class."
     return (
         f"combined: {ranking.weight:.0%} the mean of {', '.join(ranking.combined)}, {rest}; in "
-        f"standard deviations over these models. Interval: {ranking.half_samples} half-samples of "
-        f"{ranking.examples} of {ranking.of} training examples. P(best): probability of being the "
+        f"standard deviations over these models. {halves} P(best): probability of being the "
         f"best of these once fine-tuned.{more}"
     )
 
@@ -61,7 +67,7 @@ def _scores(ranking: Ranking) -> Table:
     names = list(ranking.models[0].scores)
     marks = ["" if name in ranking.combined else "*" for name in names]
     heads = [titles.get(name, name) + mark for name, mark in zip(names, marks, strict=True)]
-    table = _table("Transferability scores, higher is better", *heads)
+    table = _table(*heads)
     for one in ranking.models:
         values = [one.scores[name] for name in names]
         table.add_row(_title(one), *("none" if v is None else f"{v:.3f}" for v in values))
@@ -70,7 +76,10 @@ def _scores(ranking: Ranking) -> Table:
 
 def _score_words(ranking: Ranking) -> list[str]:
     names = list(ranking.models[0].scores)
-    units = {score.title: ranking.units[score.name] for score in BUILTIN if score.name in names}
+    units = {
+        score.title: _unit(ranking.units[score.name], ranking.task)
+        for score in BUILTIN if score.name in names
+    }  # fmt: skip
     lines = ["; ".join(f"{title}: {unit}" for title, unit in units.items() if unit) + "."]
     if set(names) - set(ranking.combined):
         lines.append(
@@ -79,9 +88,19 @@ def _score_words(ranking: Ranking) -> list[str]:
     return lines
 
 
+def _unit(unit: str, task: str) -> str:
+    """Of a unit that depends on the task, return the one that is meant.
+
+    >>> _unit("share right, or R²", "regression"), _unit("nats/example", "regression")
+    ('R²', 'nats/example')
+    """
+    right, _, other = unit.partition(", or ")
+    return other if other and task != "classification" else right
+
+
 def _criteria(ranking: Ranking) -> Table:
     columns = ("task", "data", "size", "s/1,000", "memory", "licence, use", "here")
-    table = _table("Five criteria", *columns)
+    table = _table(*columns)
     for one in ranking.models:
         of = one.criteria
         distance = UNKNOWN

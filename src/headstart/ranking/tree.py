@@ -36,6 +36,14 @@ FACTS = {
     "distance": "distance from the source data, in its standard deviations",
     "label_words": "similarity of label names to the source's",
 }
+# Where there are no classes, the same facts are of something else.
+FACTS_FOR = {
+    "regression": {"labels_each": "labelled examples"},
+    "multi-label": {
+        "labels_each": "examples that have a label, on average",
+        "left_each": "of them that have a label, on average",
+    },
+}
 
 
 class Facts(Mapping[str, Fact]):
@@ -74,7 +82,10 @@ class _Strict(BaseModel):
 
 
 class Condition(_Strict):
-    """One comparison of a fact: with a number, or with the value that it must be."""
+    """One comparison of a fact: with a number, or with the value that it must be.
+
+    `tasks`: those that it is asked of; none named is all.
+    """
 
     fact: str
     at_least: float | None = None
@@ -82,6 +93,7 @@ class Condition(_Strict):
     is_: str | bool | None = Field(default=None, alias="is")
     reason: str = Field(min_length=10)
     source: str = ""
+    tasks: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _sound(self) -> Condition:
@@ -90,6 +102,10 @@ class Condition(_Strict):
         if sum(one is not None for one in (self.at_least, self.at_most, self.is_)) != 1:
             raise ValueError(f"{self.fact} needs one of at_least, at_most and is")
         return self
+
+    def asked_of(self, task: Fact) -> bool:
+        """Return whether it is asked of a task; of one that is not known, every condition is."""
+        return task is None or not self.tasks or task in self.tasks
 
     def holds(self, value: Fact) -> bool | None:
         """Return whether it holds for a value; None where the value is not known."""
@@ -117,10 +133,14 @@ class Condition(_Strict):
 
 
 class Question(_Strict):
-    """Answered yes where all conditions hold. `yes`, `no`, `unknown`: what follows."""
+    """Answered yes where all conditions hold. `yes`, `no`, `unknown`: what follows.
+
+    `text_for`: the question in words of a task that has no classes.
+    """
 
     id: str
     text: str
+    text_for: dict[str, str] = Field(default_factory=dict)
     when: tuple[Condition, ...] = Field(min_length=1)
     yes: str
     no: str
@@ -128,10 +148,18 @@ class Question(_Strict):
     unknown_because: str = Field(min_length=10)
 
     def answer(self, facts: Mapping[str, Fact]) -> Literal["yes", "no", "not known"]:
-        held = [condition.holds(facts.get(condition.fact)) for condition in self.when]
+        held = [condition.holds(facts.get(condition.fact)) for condition in self.of(facts)]
         if False in held:
             return "no"
         return "not known" if None in held else "yes"
+
+    def of(self, facts: Mapping[str, Fact]) -> list[Condition]:
+        """Return the conditions that are asked of the task."""
+        return [one for one in self.when if one.asked_of(facts.get("task"))]
+
+    def asked(self, task: Fact) -> str:
+        """Return the question as it is put for a task."""
+        return self.text_for.get(str(task), self.text)
 
     @property
     def branches(self) -> dict[str, str]:
@@ -192,6 +220,8 @@ class Tree(_Strict):
             raise ValueError(f"{lost[0]!r} cannot be reached from {self.start!r}")
         for question in self.question:
             self._check_unbuilt(question)
+            if all(one.tasks for one in question.when):
+                raise ValueError(f"question {question.id!r} asks nothing of some tasks")
         return self
 
     def _check_unbuilt(self, question: Question) -> None:

@@ -80,13 +80,19 @@ def sentence(advice: Advice) -> str:
     return f"{text}; took {cost_text(advice.happened)}." if advice.happened else f"{text}."
 
 
-def shown(advice: Advice) -> list[Any]:
-    """Return what a rich console prints: advice, tree, reasons, open questions, costs."""
+def shown(advice: Advice, *, whole: bool = False) -> list[Any]:
+    """Return what a rich console prints: advice, tree, reasons, open questions, costs.
+
+    Of the tree: the way that was taken with what turns off it, or the `whole`.
+    """
     parts: list[Any] = [f"Advice: {advice.title}", advice.words]
     parts += [f"{title} would come first, but is not built yet." for title in advice.not_built]
     if advice.favoured:
         parts.append(f"{advice.favoured.capitalize()} is favoured: {advice.favoured_because}.")
-    parts += ["", _tree(advice.tree), "", "Why", *_reasons(advice)]
+    parts += ["", _tree(advice.tree, whole)]
+    if not whole:
+        parts.append(f"{MARK}the way taken; …: more questions, shown by --whole-tree.")
+    parts += ["", "Why", *_reasons(advice)]
     if advice.unanswered:
         parts += ["", "Not answered", *(f"  {line}" for line in advice.unanswered)]
     parts += ["", _costs(advice)]
@@ -95,17 +101,18 @@ def shown(advice: Advice) -> list[Any]:
     return [*parts, *advice.notes]
 
 
-def _tree(node: AdviceNode) -> Tree:
+def _tree(node: AdviceNode, whole: bool) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
 
     def label(one: AdviceNode) -> Text:
         head = f"{one.answer}: " if one.answer else ""
         text = f"{MARK if one.taken else ''}{head}{one.text}"
-        return Text(text, style="bold" if one.taken else "dim")
+        more = " …" if one.branches and not (whole or one.taken) else ""
+        return Text(text + more, style="bold" if one.taken else "dim")
 
     def grow(tree: Tree, one: AdviceNode) -> Tree:
-        for branch in one.branches:
+        for branch in one.branches if whole or one.taken else ():
             grow(tree.add(label(branch)), branch)
         return tree
 

@@ -14,8 +14,8 @@ from headstart.compute.budget import Budget, seconds_of
 from headstart.compute.footprint import GRID, WATTS, Power, size_of
 from headstart.compute.machine import machine
 from headstart.compute.progress import Progress, silent
-from headstart.data.dataset import Dataset, joined
-from headstart.data.inputs import open_inputs
+from headstart.data.dataset import Dataset, Unlabelled, joined
+from headstart.data.inputs import open_inputs, open_lines
 from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
 from headstart.features.store import cache_folder
@@ -26,8 +26,18 @@ from headstart.records import Advice
 from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
 from headstart.run.estimate import happened, planned
-from headstart.run.models import opened
-from headstart.run.scene import Forecasts, Scene, Sights, facts_of, lead, look
+from headstart.run.following import transfer_command
+from headstart.run.models import answering, opened
+from headstart.run.scene import (
+    Forecasts,
+    Scene,
+    Sights,
+    facts_of,
+    lead,
+    least_seconds,
+    look,
+    rare,
+)
 
 PROBED = 3  # models whose probes are made on all the data; of more, the first of a ranking
 
@@ -106,7 +116,8 @@ class Guide:
 
     def _estimated(self, advice: Advice) -> Advice:
         plan = planned(self.scene, self.sights, self.costs, advice.methods, self.power, self.spent)
-        notes = [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
+        notes = rare(self.scene.data)
+        notes += [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
         update = {
             "estimates": plan.parts, "estimated": plan.cost, "notes": notes,
             "assumption": self.power.words(machine().cores),
@@ -170,22 +181,45 @@ def advise(
         own = np.arange(len(train), len(train) + len(splits.validation))
         train = joined(splits.train, splits.validation)
     found = _models(model, train.inputs.modality, allow_pickle, say)
+    found = answering(found, train.inputs, say)
     found = shortlist(
         train, found, seed=seed, allow_pickle=allow_pickle, progress=watching, say=say
     )
-    scene = Scene(train, own, len(splits.test), found, clock.seconds, seed, watching, say)
+    scene = Scene(
+        train, own, len(splits.test), found, clock.seconds, seed, watching, say,
+        least_seconds(clock.seconds),
+    )  # fmt: skip
     more: dict[str, Fact] = {} if other_tasks is None else {"other_tasks": other_tasks}
     if target_domain is not None:
         if not found:
             raise UsageError(
                 "--target-domain needs a model to compare with; name one with --model."
             )
-        others, _ = open_inputs(
-            target_domain, modality=train.inputs.modality, column=input, encoding=encoding,
-            root=root, progress=watching,
-        )  # fmt: skip
+        others = _unlabelled(target_domain, train.inputs.modality, input, encoding, root, watching)
         more["domain_accuracy"] = domain_accuracy(found[0], train.inputs, others, seed=seed)
-    return Guide(scene, power, more, lambda: clock.spent).advice
+    advice = Guide(scene, power, more, lambda: clock.spent).advice
+    asked = {
+        "budget": budget, "input": input, "target": target, "test": test, "group": group,
+        "task": task, "modality": modality, "encoding": encoding, "root": root, "seed": seed,
+        "allow_pickle": allow_pickle,
+    }  # fmt: skip
+    named = [one.backbone.card.id for one in found] if model else []
+    follows = transfer_command(data, named, asked)
+    if not found:  # transfer needs one
+        follows = f"headstart models --modality {train.inputs.modality}"
+    return advice.model_copy(update={"next": follows})
+
+
+def _unlabelled(
+    place: Any, modality: str, column: str | None, encoding: str, root: Any, progress: Progress
+) -> Unlabelled:
+    """Open the target domain; a text file has an example a line."""
+    if modality == "text" and isinstance(place, (str, Path)) and str(place).endswith(".txt"):
+        return open_lines(Path(place), encoding=encoding, progress=progress)
+    found, _ = open_inputs(
+        place, modality=modality, column=column, encoding=encoding, root=root, progress=progress
+    )
+    return found
 
 
 def _power(watts: float, grid: float) -> Power:

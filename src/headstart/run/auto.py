@@ -12,7 +12,7 @@ from headstart.run.advising import Guide, shortlist
 from headstart.run.folder import RECORD
 from headstart.run.job import Job
 from headstart.run.kept import slug
-from headstart.run.scene import Scene
+from headstart.run.scene import Scene, least_seconds
 
 
 def foresee(job: Job) -> None:
@@ -26,6 +26,7 @@ def foresee(job: Job) -> None:
     scene = Scene(
         job.data, job.own_validation, len(job.opened.splits.test), job.backbones,
         job.budget.left, job.recipe.seed, job.progress, job.say,
+        least_seconds(job.budget.seconds),
     )  # fmt: skip
     kept = job.folder.read().advice if (job.folder.path / RECORD).exists() else None
     job.guide = Guide(scene, before=kept, spent=lambda: job.budget.spent)

@@ -29,9 +29,11 @@ def domain_accuracy(
     sides = [_some(one, shared, rng) for one in (ours, theirs)]
     count = min(map(len, sides))
     if count < LEAST:
+        same = f"; {len(shared)} are in both, which says that they are alike" if shared else ""
         raise TooFewExamples(
-            f"Comparing domains needs at least {LEAST} different examples of each, got {count}. "
-            "Add unlabelled examples to --target-domain."
+            f"Comparing domains needs at least {LEAST} different examples of each, got "
+            f"{len(sides[0])} of the data and {len(sides[1])} of --target-domain{same}. Add "
+            "unlabelled examples of where the model will be used, or leave --target-domain out."
         )
     features = np.concatenate(
         [source.features(side.take(np.arange(count))) for side in sides]

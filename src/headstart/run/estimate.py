@@ -12,7 +12,7 @@ from headstart.compute.machine import machine
 from headstart.features.pace import TIMED
 from headstart.records import Advice, Cost, Estimate
 from headstart.run.choosing import Entry
-from headstart.run.scene import LEAST_SECONDS, Forecasts, Scene, Sight, Sights
+from headstart.run.scene import Forecasts, Scene, Sight, Sights
 
 MB = 2.0**20
 KEY = 16  # bytes of a digest beside its features
@@ -106,7 +106,7 @@ def _scratch(scene: Scene, leader: Sight, costs: Forecasts, parts: Sequence[Esti
     assert costs.whole is not None
     mine = sum(part.seconds for part in parts if part.model == leader.model)
     whole = FromScratch().epochs * costs.whole.epoch
-    bound = max(LEAST_SECONDS, min(mine, scene.seconds))
+    bound = max(scene.least, min(mine, scene.seconds))
     seconds = costs.whole.fixed + min(bound, whole)
     return Estimate(
         what=f"{leader.source.title} from scratch", method="from scratch", model=leader.model,

@@ -24,7 +24,7 @@ from headstart.run.folder import EXAMPLES, REPORT, RunFolder
 from headstart.run.handing import HandOver, handed_over
 from headstart.run.job import Job
 from headstart.run.reseeding import Reseeded, spread_of
-from headstart.run.scene import LEAST_SECONDS
+from headstart.run.scene import least_seconds
 from headstart.run.showing import hardest, pictures, readable
 from headstart.run.studies import Purse, Studies
 
@@ -67,7 +67,7 @@ def finish(job: Job) -> RunRecord:
         took = f"{job.budget.spent:.3g} s of a budget of {job.budget.seconds:.3g} s"
         job.notes.append(
             f"The run took {took}: what has to be done takes its time, and a training gets "
-            f"{LEAST_SECONDS:.0f} s at least."
+            f"{least_seconds(job.budget.seconds):.3g} s at least."
         )
     record = _record(job, hand, judgement, asked, rivals)
     _write(job, record, hand.chosen, asked.scores, judgement.truth)

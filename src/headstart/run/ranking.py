@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +13,12 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Dataset, joined
 from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
+from headstart.plugins import registry
+from headstart.ranking import BUILTIN
 from headstart.ranking.rank import EXAMPLES
 from headstart.ranking.rank import rank as rank_models
 from headstart.ranking.ranked import Confirmed, Ranked, Ranking
+from headstart.run.following import transfer_command
 from headstart.sources import cards, source_of
 
 
@@ -57,6 +60,7 @@ def rank(
     named = [models] if isinstance(models, str) else list(models or [])
     for model in named:
         _known(model)
+    _settings(scores, examples, pooling)
     opened = open_dataset(
         data, input=input, target=target, group=group, task=task, modality=modality,
         encoding=encoding, root=root, seed=seed, progress=watching,
@@ -64,17 +68,43 @@ def rank(
     for sentence in opened.facts.said:
         say(sentence)
     train = opened.splits.train
+    if pooling == "layers" and train.inputs.modality != "text":
+        raise UsageError(
+            f"--pooling layers is for texts, the data is {train.inputs.modality}. Leave it out."
+        )
     named = named or _here(train.inputs.modality, say)
     ranking = rank_models(
         train, named, scores=scores, examples=examples, pooling=pooling, seed=seed,
         allow_pickle=allow_pickle, progress=watching, say=say,
     )  # fmt: skip
-    if not confirm:
-        return ranking
-    return confirmed(
-        ranking, train, opened.splits.validation, confirm, seconds, seed=seed,
-        allow_pickle=allow_pickle, progress=watching, say=say,
-    )  # fmt: skip
+    if confirm:
+        ranking = confirmed(
+            ranking, train, opened.splits.validation, confirm, seconds, seed=seed,
+            allow_pickle=allow_pickle, progress=watching, say=say,
+        )  # fmt: skip
+    asked = {
+        "input": input, "target": target, "group": group, "task": task, "modality": modality,
+        "encoding": encoding, "root": root, "seed": seed, "allow_pickle": allow_pickle,
+    }  # fmt: skip
+    return replace(ranking, next=transfer_command(data, [_first(ranking).model], asked))
+
+
+def _first(ranking: Ranking) -> Ranked:
+    """Return the model to take: of those that were fine-tuned the best, else the first."""
+    tuned = [one for one in ranking.models if one.confirmed and one.confirmed.value is not None]
+    return best_confirmed(tuned) if tuned else ranking.models[0]
+
+
+def _settings(scores: Sequence[str] | None, examples: int, pooling: str) -> None:
+    """Refuse what no data can make right before any is read."""
+    known = registry("ranking", BUILTIN)
+    unknown = next((name for name in scores or () if name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"Unknown score {unknown!r}; known: {', '.join(known)}.")
+    if pooling not in ("own", "layers"):
+        raise UsageError(f"--pooling {pooling!r} is unknown; known: own, layers.")
+    if examples < 20:
+        raise UsageError(f"--examples must be at least 20, got {examples}.")
 
 
 def _known(model: str) -> None:
@@ -118,25 +148,30 @@ def confirmed(
         )
     budget = Budget(seconds)
     done: list[Ranked] = []
+    right: dict[str, np.ndarray] = {}
     for place, one in enumerate(ranking.models):
         left = min(count, len(ranking.models)) - place
         if left > 0:
-            result = _fine_tuned(
+            result, answers = _fine_tuned(
                 one, data, rows, budget.left / left, seed, allow_pickle, progress, say
             )
             one = replace(one, confirmed=result)
+            if answers is not None:
+                right[one.model] = answers
         done.append(one)
-    return replace(ranking, models=done, notes=[*ranking.notes, _conclusion(done, len(rows))])
+    return replace(ranking, models=done, notes=[*ranking.notes, conclusion(done, right)])
 
 
 def _fine_tuned(
     one: Ranked, data: Dataset, rows: np.ndarray, seconds: float, seed: int, allow_pickle: bool,
     progress: Progress, say: Callable[[str], None],
-) -> Confirmed:  # fmt: skip
+) -> tuple[Confirmed, np.ndarray | None]:  # fmt: skip
+    """Return how well the model does, and how right each answer is; None where it has none."""
     from headstart.adapt import Context, FineTune, plan
     from headstart.adapt.featurisers import BackboneFeaturiser
     from headstart.compute.randomness import rng_for
     from headstart.evaluate import measure
+    from headstart.run.scene import each_right
     from headstart.sources import load
 
     facts = data.task.facts()
@@ -144,7 +179,7 @@ def _fine_tuned(
     try:
         source = BackboneFeaturiser(load(one.model, allow_pickle=allow_pickle))
         if not source.backbone.stages:
-            return Confirmed(facts.primary, None, 0.0, "stays frozen: it cannot be trained")
+            return Confirmed(facts.primary, None, 0.0, "stays frozen: it cannot be trained"), None
         folds = plan(data, rows, rng=rng_for(seed, "folds"))
         context = Context(
             data=data, folds=folds, validation=rows, seed=seed, seconds=max(1.0, budget.left),
@@ -152,23 +187,56 @@ def _fine_tuned(
         )  # fmt: skip
         trained = FineTune().adapt(context)
     except HeadstartError as error:
-        return Confirmed(facts.primary, None, budget.spent, " ".join(str(error).split()))
+        reason = " ".join(str(error).split())
+        return Confirmed(facts.primary, None, budget.spent, reason), None
     found = measure(facts, data.targets[rows], trained.held_scores(rows))
-    return Confirmed(facts.primary, float(found[facts.primary]), round(budget.spent, 1))
+    confirmed = Confirmed(facts.primary, float(found[facts.primary]), round(budget.spent, 1))
+    return confirmed, each_right(trained, data, rows)
 
 
-def _conclusion(models: Sequence[Ranked], count: int) -> str:
-    tried = [(one, one.confirmed) for one in models if one.confirmed]
-    made = [(m, c) for m, c in tried if c.value is not None]
+def conclusion(models: Sequence[Ranked], right: Mapping[str, np.ndarray]) -> str:
+    """Say which of the fine-tuned models is best, and whether the examples can tell.
+
+    `right`: by model, how right its answer to each validation example is (m,).
+    """
+    made = [one for one in models if one.model in right]
     if not made:
         return "Not confirmed: none of the first models could be fine-tuned."
-    best, result = max(made, key=lambda pair: pair[1].value or 0.0)
-    others = "" if len(made) > 1 else " (the only one that was fine-tuned)"
-    first = "as ranked" if best is models[0] else f"and not {models[0].title}"
+    top = best_confirmed(made)
+    result, count = top.confirmed, len(right[top.model])
+    assert result is not None and result.value is not None
+    found = f"{result.metric} {result.value:.3f} on {count} validation examples"
+    if len(made) == 1:
+        return f"Confirmed: {top.title}, the only one that was fine-tuned, has {found}."
+    even = [
+        one.title for one in made if one is not top and _even(right[top.model], right[one.model])
+    ]
+    first = "as ranked" if top is models[0] else f"and not {models[0].title}"
+    if not even:
+        return f"Confirmed: of {len(made)} fine-tuned, {top.title} is best, {first}: {found}."
     return (
-        f"Confirmed: of {len(made)} fine-tuned, {best.title} is best{others}, {first}: "
-        f"{result.metric} {result.value:.3f} on {count} validation examples."
+        f"Not decided: of {len(made)} fine-tuned, {top.title} is first ({found}), but these "
+        f"examples cannot tell it from {', '.join(even)}: the 95 % interval of the difference "
+        "has 0 in it. More examples or a longer --budget may."
     )
+
+
+def best_confirmed(models: Sequence[Ranked]) -> Ranked:
+    """Return the model with the largest value, of equal ones the first ranked."""
+
+    def value(one: Ranked) -> float:
+        found = one.confirmed.value if one.confirmed else None
+        return -np.inf if found is None else found
+
+    return max(models, key=value)
+
+
+def _even(one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether the paired 95 % interval of the difference has 0 in it."""
+    gap = one - other
+    if len(gap) < 2 or not gap.any():
+        return True
+    return bool(gap.mean() <= 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)))
 
 
 __all__ = ["confirmed", "rank", "source_of"]

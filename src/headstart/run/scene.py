@@ -29,14 +29,25 @@ LOOKED_AT = 200  # training examples on which simple model and probes are tried
 WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
-LEAST_SECONDS = 10.0  # such a method gets at least this long, whatever the budget
+RARE = 10  # examples of a class, as the tree asks for
+LEAST_SECONDS, LEAST_SHARE = 10.0, 0.1  # such a method gets so long, or such a share of a budget
+
+
+def least_seconds(budget: float) -> float:
+    """Return what a method that trains gets of a budget, though all of it is spent.
+
+    >>> least_seconds(600.0), least_seconds(20.0)
+    (10.0, 2.0)
+    """
+    return min(LEAST_SECONDS, LEAST_SHARE * budget)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
     """Everything that may be looked at. The test part is a number of examples, no more.
 
-    `own`: rows of the person's own validation part. `seconds`: the budget that is left.
+    `own`: rows of the person's own validation part. `seconds`: the budget that is left. `least`:
+    what a method that trains gets of it in any case.
     """
 
     data: Dataset
@@ -47,11 +58,12 @@ class Scene:
     seed: int
     progress: Progress = silent
     say: Callable[[str], None] = field(default=lambda sentence: None)
+    least: float = LEAST_SECONDS
 
     @property
     def training_seconds(self) -> float:
         """What a method that trains may take."""
-        return max(LEAST_SECONDS, TRAINING_SHARE * self.seconds)
+        return max(self.least, TRAINING_SHARE * self.seconds)
 
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
         """Return what methods are given: all the data, or `data` with folds of its own."""
@@ -206,17 +218,16 @@ def facts_of(
     """
     data, left = scene.data, len(scene.context(None).training)
     task, outputs = data.task, max(1, data.task.outputs)
-    total, classes = float(len(data)), outputs if task.name == "classification" else 1
-    if task.name == "multi-label":
-        total = float(data.targets.sum()) / outputs
+    each = 1 if task.name == "regression" else outputs
+    total = float(data.targets.sum()) if task.name == "multi-label" else float(len(data))
     facts: dict[str, Fact] = {
-        "labels_each": total / classes,
+        "labels_each": total / each,
         "task": task.name,
         "modality": data.inputs.modality,
         "models": len(scene.backbones),
         "trainable": any(f.backbone.trainable for f in scene.backbones),
         "left": left,
-        "left_each": left / classes,
+        "left_each": total * left / (each * len(data)),
         "lead": ahead,
         **more,
     }
@@ -233,6 +244,26 @@ def facts_of(
             "epochs_part": lambda: passes(scene, costs.part),
         },
     )
+
+
+def rare(data: Dataset) -> list[str]:
+    """Say which class or label has so few examples that nobody can tell how well it is found."""
+    if data.task.name == "regression" or not len(data):
+        return []
+    many = data.task.name == "multi-label"
+    counts = data.targets.sum(axis=0) if many else np.bincount(data.targets)
+    counts = counts[: len(data.task.labels)]
+    least = int(counts.argmin())
+    if counts[least] >= RARE or (counts < RARE).all():  # where all are rare, the tree says so
+        return []
+    kind, more = ("label", "of it") if many else ("class", "of them")
+    others = int((counts < RARE).sum()) - 1
+    beside = f" ({others} more have fewer than {RARE})" if others else ""
+    return [
+        f"The {kind} {data.task.labels[least]!r} has {int(counts[least])} of {len(data)} training "
+        f"examples{beside}: too few to say how well it is found, whatever is trained. Label "
+        f"{RARE} or more {more}; read recall and balanced accuracy beside accuracy."
+    ]
 
 
 def memory_share(costs: Forecasts) -> float | None:

@@ -35,9 +35,9 @@ from headstart.run.finishing import finish
 from headstart.run.folder import RECIPE, REPORT, RunFolder
 from headstart.run.job import Job
 from headstart.run.kept import once, slug
-from headstart.run.models import opened
+from headstart.run.models import answering, opened
 from headstart.run.remedy import diagnosis_of, remedied
-from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE
+from headstart.run.scene import TRAINING_SHARE, least_seconds
 from headstart.run.tracking import need_trackers, track
 from headstart.run.trying import configured, method_named, resolved, trained_methods, tried
 from headstart.sources import source_of
@@ -99,8 +99,7 @@ def walk(job: Job) -> RunRecord:
     if leading is None:
         return finish(job)
     for method in trained_methods(job, context(0.0)):
-        seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
-        _add(job, "candidate", method, context(seconds, leading))
+        _add(job, "candidate", method, context(_training_time(job), leading))
         _remedy(job, method, context, leading)
     for method in configured(job.recipe, BASELINES):
         if method.uses_model and method.trains:
@@ -164,8 +163,7 @@ def _remedy(
         return
     changed, words = again
     job.say(f"Once more, with the remedy for {words}.")
-    seconds = max(LEAST_SECONDS, TRAINING_SHARE * job.budget.left)
-    _add(job, "candidate", changed, context(seconds, source), suffix=" (remedied)")
+    _add(job, "candidate", changed, context(_training_time(job), source), suffix=" (remedied)")
 
 
 def _write_schedule(job: Job, method: Method, schedule: list[dict[str, Any]]) -> None:
@@ -188,11 +186,16 @@ def _leading_source(job: Job) -> BackboneFeaturiser | None:
     return able[str(best(probes, job.data).model)] if probes else next(iter(able.values()))
 
 
+def _training_time(job: Job) -> float:
+    """Return the seconds for one method that trains."""
+    return max(least_seconds(job.budget.seconds), TRAINING_SHARE * job.budget.left)
+
+
 def _same_time(job: Job, source: BackboneFeaturiser) -> float:
     """Return the seconds that transfer took with this backbone, if the budget has them left."""
     mine = [e for e in job.entries if e.role == "candidate" and e.model == source.backbone.card.id]
     spent = sum(sum(e.trained.seconds.values()) for e in mine)
-    return max(LEAST_SECONDS, min(spent, job.budget.left))
+    return max(least_seconds(job.budget.seconds), min(spent, job.budget.left))
 
 
 def start(
@@ -223,6 +226,7 @@ def start(
     for sentence in opened.facts.said:
         say(sentence)
     backbones = open_backbones(recipe, opened.splits.train.inputs.modality, say)
+    backbones = answering(backbones, opened.splits.train.inputs, say)
     refuse_unfit(recipe, configured(recipe, BUILTIN), backbones, opened.splits.train)
     path = out or default_out(opened.facts.name)
     folder = RunFolder(path) if again else RunFolder.create(path)
