@@ -110,7 +110,7 @@ def test_it_is_left_out_where_it_has_nothing_to_say() -> None:
 
 
 def test_asking_about_many_examples_has_a_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step of 9 s for 8 examples: asking one takes 0.375 s. Half of 60 s a training: 80 of 240."""
+    """A step of 9 s for 8 examples: asking one takes 0.375 s. Half of 60 s: 80 of 240."""
     monkeypatch.setattr(fewshot, "pace", lambda *_: 9.0)
     told: list[str] = []
     context = Suite().context("classification")

@@ -16,8 +16,9 @@ def neighbours(features: Float[np.ndarray, "n d"], targets: Num[np.ndarray, " n"
 
     Nearness is the cosine of centred features; the 5 nearest count, or all others where there are
     fewer, and of classes no more than a class of median size has others: with 2 examples a class,
-    4 of 5 neighbours would be strangers, however good the features. Classification: share of examples whose neighbours' majority is right, the more similar
-    class where votes are equal; range [0, 1]. Values: R² of the neighbours' mean, range (-inf, 1],
+    4 of 5 neighbours would be strangers, however good the features. Classification: share of
+    examples whose neighbours' majority is right, the more similar class where votes are equal;
+    range [0, 1]. Values: R² of the neighbours' mean, range (-inf, 1],
     0 for the mean of all others. Higher is better. Raises TooFewExamples for one class or fewer
     examples than classes, DataError for NaN or values without spread.
     Source: Cover and Hart, IEEE Trans. Information Theory 13, 1967; as a score of pretrained models

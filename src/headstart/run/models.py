@@ -14,7 +14,8 @@ from headstart.sources import default_for, load
 from headstart.sources.backbone import Backbone
 
 FEW = 4  # examples that a model among several is tried on
-Given, Made = TypeVar("Given"), TypeVar("Made")
+Given = TypeVar("Given")
+Made = TypeVar("Made")
 
 
 def opened(
@@ -78,6 +79,6 @@ def _those_that_work(
             errors.append(error)
     if errors and not made:
         raise errors[0]
-    for error in errors:
-        say(f"Skipped: {' '.join(str(error).split())}")
+    for failed in errors:
+        say(f"Skipped: {' '.join(str(failed).split())}")
     return made
