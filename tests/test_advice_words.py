@@ -133,12 +133,25 @@ def test_the_terminal_shows_the_way_and_all_of_the_tree_on_request() -> None:
     short, long = lines(False), lines(True)
     assert len(short) < 0.6 * len(long)
     for marked in (short, long):
-        assert (
-            sum(MARK in line and "the way" not in line for line in marked) == len(advice.turns) + 1
-        )
+        assert sum(MARK in line for line in marked) == len(advice.turns) + 1
     assert any("hold some out? …" in line for line in short)
     assert not any("80 %" in line for line in short) and any("80 %" in line for line in long)
     assert any("--whole-tree" in line for line in short)
+
+
+def test_what_is_not_known_is_said_once() -> None:
+    turn = walked(FACTS | {"task": "classification", "left_each": 4}).turns[1]
+    assert turn.answer == "not known"
+    assert turn.values == [
+        "accuracy of a domain classifier (lower end of its interval): 0.6 or more would be asked"
+    ]
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, False), (3, True)])
+def test_of_several_models_the_best_is_named(count: int, told: bool) -> None:
+    advice = walked(FACTS | {"task": "classification", "models": count})
+    lines = shown(advice.model_copy(update={"model": "a/b"}))
+    assert (f"Model: a/b, the best of {count} on few examples." in lines) is told
 
 
 def test_the_command_that_follows_names_what_was_asked(bert: str, tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def _reason(condition: Condition) -> str:
 def _value(value: Fact, condition: Condition) -> str:
     """Write a value, and what it was held against."""
     if value is None:
-        return f"not known, {condition.asked} would be asked"
+        return f"{condition.asked} would be asked"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):

@@ -86,12 +86,15 @@ def shown(advice: Advice, *, whole: bool = False) -> list[Any]:
     Of the tree: the way that was taken with what turns off it, or the `whole`.
     """
     parts: list[Any] = [f"Advice: {advice.title}", advice.words]
+    count = advice.facts.get("models")
+    if advice.model and isinstance(count, float | int) and count > 1:
+        parts.append(f"Model: {advice.model}, the best of {count:.0f} on few examples.")
     parts += [f"{title} would come first, but is not built yet." for title in advice.not_built]
     if advice.favoured:
         parts.append(f"{advice.favoured.capitalize()} is favoured: {advice.favoured_because}.")
     parts += ["", _tree(advice.tree, whole)]
-    if not whole:
-        parts.append(f"{MARK}the way taken; …: more questions, shown by --whole-tree.")
+    if not whole and _folded(advice.tree):
+        parts.append("Marked: the way taken. …: more questions, which --whole-tree shows.")
     parts += ["", "Why", *_reasons(advice)]
     if advice.unanswered:
         parts += ["", "Not answered", *(f"  {line}" for line in advice.unanswered)]
@@ -101,6 +104,13 @@ def shown(advice: Advice, *, whole: bool = False) -> list[Any]:
     return [*parts, *advice.notes]
 
 
+def _folded(node: AdviceNode) -> bool:
+    """Return whether some questions off the way are not drawn."""
+    if not node.taken:
+        return bool(node.branches)
+    return any(map(_folded, node.branches))
+
+
 def _tree(node: AdviceNode, whole: bool) -> Tree:
     from rich.text import Text
     from rich.tree import Tree
@@ -108,7 +118,7 @@ def _tree(node: AdviceNode, whole: bool) -> Tree:
     def label(one: AdviceNode) -> Text:
         head = f"{one.answer}: " if one.answer else ""
         text = f"{MARK if one.taken else ''}{head}{one.text}"
-        more = " …" if one.branches and not (whole or one.taken) else ""
+        more = " …" if not whole and not one.taken and one.branches else ""
         return Text(text + more, style="bold" if one.taken else "dim")
 
     def grow(tree: Tree, one: AdviceNode) -> Tree:
