@@ -22,7 +22,7 @@ from headstart.ranking.rank import rank
 from headstart.ranking.ranked import Confirmed, Criteria, Ranked
 from headstart.ranking.show import _unit, shown
 from headstart.records import Sealed
-from headstart.run.ranking import conclusion
+from headstart.run.ranking import conclusion, to_take
 from headstart.run.ranking import rank as rank_data
 from headstart.sources.head import source_head
 from headstart.sources.layers import layer_mean
@@ -294,6 +294,9 @@ def test_a_confirmation_says_when_the_examples_cannot_decide() -> None:
     assert "Not decided" in conclusion([tuned("a", 0.6), tuned("b", 0.6)], {"a": even, "b": even})
     few = conclusion(models, {"a": np.array([1.0, 0.0, 1.0]), "b": np.ones(3)})
     assert "b is first" in few and "cannot tell it from a" in few and "--budget" in few
+    assert to_take(models) == ["b"]
+    frozen = replace(models[0], confirmed=Confirmed("accuracy", None, 0.0, "stays frozen"))
+    assert to_take([frozen, models[1]]) == ["a", "b"] and to_take([frozen]) == ["a"]
     zero = conclusion([tuned("a", 0.0)], {"a": np.zeros(3)})
     assert "a, the only one" in zero and "0.000" in zero
     assert "none of the first" in conclusion(models, {})

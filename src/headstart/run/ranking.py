@@ -86,13 +86,20 @@ def rank(
         "input": input, "target": target, "group": group, "task": task, "modality": modality,
         "encoding": encoding, "root": root, "seed": seed, "allow_pickle": allow_pickle,
     }  # fmt: skip
-    return replace(ranking, next=transfer_command(data, [_first(ranking).model], asked))
+    return replace(ranking, next=transfer_command(data, to_take(ranking.models), asked))
 
 
-def _first(ranking: Ranking) -> Ranked:
-    """Return the model to take: of those that were fine-tuned the best, else the first."""
-    tuned = [one for one in ranking.models if one.confirmed and one.confirmed.value is not None]
-    return best_confirmed(tuned) if tuned else ranking.models[0]
+def to_take(models: Sequence[Ranked]) -> list[str]:
+    """Return the model to go on with: of those that were fine-tuned the best, else the first.
+
+    Both, where the first could not be fine-tuned: it was not measured, and so is not worse.
+    """
+    tuned = [one for one in models if one.confirmed and one.confirmed.value is not None]
+    top = models[0].model
+    if not tuned:
+        return [top]
+    found = best_confirmed(tuned).model
+    return [found] if models[0] in tuned else [top, found]
 
 
 def _settings(scores: Sequence[str] | None, examples: int, pooling: str) -> None:
