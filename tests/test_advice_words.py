@@ -58,6 +58,10 @@ def test_regression_hears_nothing_of_classes() -> None:
         advice = walked(facts)
         assert advice.turns[0].question == "Are there at least 2 labelled examples?"
         assert advice.turns[0].values == ["labelled examples: 120, asked 2 or more"]
+        texts = next(t for t in advice.turns if "texts to classify" in t.question)
+        assert texts.values == [
+            "modality: image, asked text", "task: regression, asked classification"
+        ]  # fmt: skip
         few = next(t for t in advice.turns if "200 examples" in t.question)
         assert "class" not in few.question + few.reason + " ".join(few.values)
         assert few.answer == ("no" if left == 5 else "yes")
