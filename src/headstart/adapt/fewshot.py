@@ -42,7 +42,7 @@ FORWARD = 3  # times as long as asking, a step takes: forward, and backward twic
 ASKING = 0.5  # of the time, at most, goes into asking tuned models about examples
 LEAST_ASKED = 64  # examples, and 4 a class: less data makes no model
 LEFT_OUT = -2  # fold of an example that there is no time for
-MANY = 16  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
+MANY = 64  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
