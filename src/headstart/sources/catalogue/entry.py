@@ -29,7 +29,7 @@ TASKS: tuple[str, ...] = get_args(Task)
 Use = Literal["10M+", "1M+", "100k+", "10k+", "1k+", "under 1k"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Count = Annotated[int, Field(gt=0)]
-# Whatever of these is missing needs a reason in `unknown`; the width only where the model runs.
+# Whatever of these is missing needs a reason in `unknown`.
 EXPECTED = ("parameters", "operations", "published", "licence", "use", "width")
 
 
@@ -115,8 +115,7 @@ class Entry(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needed = [name for name in EXPECTED if name != "width" or self.runs]
-        missing = [name for name in needed if not getattr(self, name)]
+        missing = [name for name in EXPECTED if not getattr(self, name)]
         for name in missing:
             if name not in self.unknown:
                 raise ValueError(f"{name} is missing; give it, or a reason as unknown.{name}")

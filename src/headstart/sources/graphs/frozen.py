@@ -16,6 +16,7 @@ from headstart.data.modality.base import Decoded, InputSpec
 from headstart.errors import ModelError
 from headstart.sources.backbone import Backbone, BackboneCard, Batch, Stage, need_trainable
 from headstart.sources.cards import read_card_facts
+from headstart.sources.catalogue.match import informed
 from headstart.sources.folder import wants_cls
 from headstart.sources.graphs.feature import Feature, ancestors, cut, find_feature, named_feature
 from headstart.sources.graphs.feeding import make_module, one_by_one
@@ -124,7 +125,7 @@ def open_graph(path: Path, *, id: str, source: str, output: str | None = None) -
         **{**facts, **_stated(model)},
     )
     return OnnxBackbone(
-        card=card,
+        card=informed(card, None),
         module=make_module(open_session(graph), taking, feature),
         width=width,
         fingerprint=_fingerprint(graph, preparation),
