@@ -12,8 +12,8 @@ import pytest
 import headstart.sources as sources
 from headstart.errors import MissingExtra, ModelError, ModelNotFound
 from headstart.sources import starter
-from headstart.sources.catalogue import entries, find
 from headstart.sources.cards import read_card
+from headstart.sources.catalogue import entries, find
 from headstart.sources.local import LOCAL
 from sources_for_tests import FAMILIES, examples, write_model
 

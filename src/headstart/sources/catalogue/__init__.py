@@ -10,4 +10,14 @@ from headstart.sources.catalogue.choose import STATES, choose, described, known
 from headstart.sources.catalogue.entry import TASKS, Entry
 from headstart.sources.catalogue.read import entries, find, label_set
 
-__all__ = ["STATES", "TASKS", "Entry", "choose", "described", "entries", "find", "known", "label_set"]
+__all__ = [
+    "STATES",
+    "TASKS",
+    "Entry",
+    "choose",
+    "described",
+    "entries",
+    "find",
+    "known",
+    "label_set",
+]

@@ -1,8 +1,9 @@
 """What the catalogue knows of a model that was opened, put on its card.
 
 A model is known by its id (`hf:…`, `starter:…`; a path that a person's own catalogue names), or,
-where it is a folder, by everything that can be compared without a copy of the original: the class of the checkpoint, every setting of its
-config, and every label name in order. Weights are not compared, and the figure's source says so.
+where it is a folder, by everything that can be compared without a copy of the original: the class
+of the checkpoint, every setting of its config, and every label name in order. Weights are not
+compared, and the figure's source says so.
 A fine-tuned model has other labels or another class, and so stands for itself. Without label names
 (BERT, DINOv2) a folder could hold any further training of the same architecture: it stays unknown.
 """
