@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -73,6 +74,15 @@ def test_what_cannot_run_is_refused_before_it_is_fetched(
             assert entry.why in str(caught.value) and written in str(caught.value)
     with pytest.raises(ModelError, match="cannot run in Headstart"):
         sources.load(f"random:{id}")
+
+
+@pytest.mark.parametrize("kind", ["detr", "rt_detr", "upernet", "mask2former"])
+def test_a_folder_of_an_architecture_that_cannot_run_says_so(kind: str, tmp_path: Path) -> None:
+    """By its config alone: there are no weights to read."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ModelError, match=rf"\({kind}\) cannot run in Headstart: Headstart has no"):
+        sources.load(str(tmp_path))
 
 
 def test_what_must_be_converted_first_says_so() -> None:
