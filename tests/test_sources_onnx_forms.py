@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from torch import nn
 
 import headstart.sources as sources
 from headstart.errors import HeadstartError, ModelError
+from headstart.sources.backbone import Backbone
 from sources_for_tests import examples, write_model
 from test_sources_onnx import (
     OfOnnx,
@@ -199,6 +202,25 @@ def test_a_graph_that_claims_too_much_is_fed_one_at_a_time(tmp_path: Path) -> No
     np.testing.assert_array_equal(embedded(again, batch), embedded(backbone, batch))
 
 
+class Mixes(nn.Module):
+    """What an example gives depends on its company."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (x - 0.5 * x.mean(0, keepdim=True)).mean((2, 3))
+
+
+class TestOneThatMixes(OfOnnx):
+    modality = "image"
+
+    def load(self, folder: Path) -> Backbone:
+        backbone: Any = super().load(folder)
+        backbone.card = replace(backbone.card, parameters=1)  # it has none
+        return backbone
+
+    def write(self, folder: Path) -> str:
+        return str(export(Mixes(), {"x": torch.rand(2, 3, 32, 32)}, folder / "mixes.onnx"))
+
+
 class Constant(nn.Module):
     """No encoder: a table of its own, whatever the picture."""
 
@@ -216,6 +238,20 @@ def test_rows_that_are_not_examples_are_refused(free: bool, tmp_path: Path) -> N
     path = export(Constant(), {"x": torch.rand(1, 3, 32, 32)}, tmp_path / "boxes.onnx", **axes)
     with pytest.raises(ModelError, match=r"'output' has the shape \(7, 5\) for 1 example"):
         sources.load(str(path))
+
+
+def test_what_takes_no_tensor_is_refused(tmp_path: Path) -> None:
+    made, kind = onnx.helper, onnx.TensorProto.FLOAT
+    graph = made.make_graph(
+        [made.make_node("SequenceLength", ["x"], ["y"])],
+        "sequence",
+        [made.make_tensor_sequence_value_info("x", kind, ["n", 3])],
+        [made.make_tensor_value_info("y", onnx.TensorProto.INT64, [])],
+    )
+    opset = [made.make_opsetid("", 17)]
+    onnx.save(made.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "s.onnx")
+    with pytest.raises(ModelError, match=r"takes x object \(\); expected pictures"):
+        sources.load(str(tmp_path / "s.onnx"))
 
 
 class Map(nn.Module):

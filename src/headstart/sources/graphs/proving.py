@@ -35,7 +35,7 @@ def settled(session: Any, taking: Taken, feature: Feature, batch: Batch, path: P
     if taking.modality == "image" or taking.steps is not None:
         return feature
     try:
-        longer = _shape(session, taking, feature, _doubled(batch, -1))
+        longer = _shape(session, taking, feature, _longer(batch))
     except ModelError:  # made for no longer one
         return feature
     if feature.pooling == "mean" and longer[1] == shape[1] and longer[2] != shape[2]:
@@ -49,14 +49,22 @@ def settled(session: Any, taking: Taken, feature: Feature, batch: Batch, path: P
 
 
 def takes_two(session: Any, taking: Taken, feature: Feature, batch: Batch) -> bool:
-    """Whether two examples at once give what each gives alone."""
+    """Whether an example beside another, of zeros, gives what it gives alone."""
+    import torch
+
     one = embeddings(session, taking, feature, batch)
+    beside = {
+        name: torch.cat([value, value if "mask" in name else torch.zeros_like(value)])
+        for name, value in batch.items()
+    }
     try:
-        two = embeddings(session, taking, feature, _doubled(batch, 0))
+        two = embeddings(session, taking, feature, beside)
     except ModelError:
         return False
     away = CLOSE * float(np.abs(one).max(initial=0.0))
-    return two.shape == (2, one.shape[1]) and bool(np.abs(two - one).max(initial=0.0) <= away)
+    return two.shape == (2, one.shape[1]) and np.allclose(
+        two[:1], one, rtol=0, atol=away, equal_nan=True
+    )
 
 
 def one_at_a_time(model: Any, taking: Taken) -> Taken:
@@ -71,10 +79,10 @@ def one_at_a_time(model: Any, taking: Taken) -> Taken:
     )
 
 
-def _doubled(batch: Batch, axis: int) -> Batch:
+def _longer(batch: Batch) -> Batch:
     import torch
 
-    return {name: torch.cat([value, value], dim=axis) for name, value in batch.items()}
+    return {name: torch.cat([value, value], dim=-1) for name, value in batch.items()}
 
 
 def _shape(session: Any, taking: Taken, feature: Feature, batch: Batch) -> tuple[int, ...]:
