@@ -39,15 +39,19 @@ class Guide:
     scene: Scene
     power: Power = field(default_factory=Power)
     more: dict[str, Fact] = field(default_factory=dict)  # facts that a person gave
-    spent: Callable[[], float] = lambda: 0.0  # seconds since the run began
+    clock: Budget | None = None  # that of the run; None: it begins here
     before: Advice | None = None  # what a run that goes on had decided: times may differ now
     sights: Sights = field(init=False)
     costs: Forecasts = field(init=False)
     advice: Advice = field(init=False)
     _of: str | None = field(init=False, default=None)  # the model that `costs` are of
+    asking: float | None = field(init=False, default=None)  # seconds that the test part took
+    _clock: Budget = field(init=False)
     _disk: int = field(init=False, default=0)
+    _most: int = field(init=False, default=0)  # bytes on disk
 
     def __post_init__(self) -> None:
+        self._clock = self.clock or Budget(self.scene.seconds)
         self._disk = size_of(cache_folder() / "features")
         self.sights = look(self.scene)
         leader = self.sights.leader()
@@ -91,10 +95,17 @@ class Guide:
         kept = ("estimates", "estimated", "assumption", "notes")
         return found.model_copy(update={name: getattr(self.advice, name) for name in kept})
 
-    def told(self, entries: Sequence[Entry], seconds: float, folder: Path) -> Advice:
-        """Return the advice with what happened so far."""
+    def weigh(self, folder: Path) -> None:
+        """Look at how much lies on disk now; the most counts."""
         disk = size_of(folder) + max(0, size_of(cache_folder() / "features") - self._disk)
-        return happened(self.advice, entries, seconds, float(disk), self.power)
+        self._most = max(self._most, disk)
+
+    def told(self, entries: Sequence[Entry], folder: Path) -> Advice:
+        """Return the advice with what happened so far."""
+        self.weigh(folder)
+        return happened(
+            self.advice, entries, self._clock, float(self._most), self.power, self.asking
+        )
 
     def _foresee(self, source: BackboneFeaturiser | None) -> None:
         self._of = source.backbone.card.id if source else None
@@ -105,11 +116,11 @@ class Guide:
         return walked(facts).model_copy(update={"model": self._of})
 
     def _estimated(self, advice: Advice) -> Advice:
-        plan = planned(self.scene, self.sights, self.costs, advice.methods, self.power, self.spent)
+        plan = planned(self.scene, self.sights, self.costs, advice, self.power, self._clock)
         notes = [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
         update = {
             "estimates": plan.parts, "estimated": plan.cost, "notes": notes,
-            "assumption": self.power.words(machine().cores),
+            "assumption": self.power.words(self._clock.busy, machine().cores),
         }  # fmt: skip
         return advice.model_copy(update=update)
 
@@ -173,7 +184,7 @@ def advise(
     found = shortlist(
         train, found, seed=seed, allow_pickle=allow_pickle, progress=watching, say=say
     )
-    scene = Scene(train, own, len(splits.test), found, clock.seconds, seed, watching, say)
+    scene = Scene(train, own, len(splits.test), found, clock.left, seed, watching, say)
     more: dict[str, Fact] = {} if other_tasks is None else {"other_tasks": other_tasks}
     if target_domain is not None:
         if not found:
@@ -185,7 +196,7 @@ def advise(
             root=root, progress=watching,
         )  # fmt: skip
         more["domain_accuracy"] = domain_accuracy(found[0], train.inputs, others, seed=seed)
-    return Guide(scene, power, more, lambda: clock.spent).advice
+    return Guide(scene, power, more, clock).advice
 
 
 def _power(watts: float, grid: float) -> Power:

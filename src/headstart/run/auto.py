@@ -28,7 +28,7 @@ def foresee(job: Job) -> None:
         job.budget.left, job.recipe.seed, job.progress, job.say,
     )  # fmt: skip
     kept = job.folder.read().advice if (job.folder.path / RECORD).exists() else None
-    job.guide = Guide(scene, before=kept, spent=lambda: job.budget.spent)
+    job.guide = Guide(scene, before=kept, clock=job.budget)
     advice = job.guide.advice
     job.mention(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from headstart.adapt import BASELINES, Context, Probe, Trained, held_out
+from headstart.adapt.baselines import FromScratch
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import Forecast, forecast
@@ -50,7 +51,7 @@ class Scene:
 
     @property
     def training_seconds(self) -> float:
-        """What a method that trains may take."""
+        """What a method that trains may take, if it began now."""
         return max(LEAST_SECONDS, TRAINING_SHARE * self.seconds)
 
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
@@ -183,7 +184,12 @@ class Forecasts:
         assert isinstance(leaf, Leaf)
         return self._timed(FineTune(**leaf.settings["finetune"]))
 
-    def _timed(self, method: FineTune) -> Forecast | None:
+    @cached_property
+    def scratch(self) -> Forecast | None:
+        """Of the baseline from scratch: everything moves, which fine-tuning need not do."""
+        return self._timed(FromScratch())
+
+    def _timed(self, method: FineTune | FromScratch) -> Forecast | None:
         if self.source is None or not self.source.backbone.trainable or self.why:
             return None
         context = self.scene.context(self.source)
