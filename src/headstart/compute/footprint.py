@@ -14,8 +14,9 @@ GRID = 475.0  # g CO2 a kWh
 class Power:
     """Electric power and where it comes from.
 
-    `watts` a busy core: what a server's CPU, its memory and cooling come to, roughly. `grid`: grams of
-    CO2 a kWh; the default is the world's average of 2018 (IEA, Global Energy & CO2 Status Report).
+    `watts` a busy core: what a server's CPU, its memory and cooling come to, roughly. `grid`: grams
+    of CO2 a kWh; the default is the world's average of 2018 (IEA, Global Energy & CO2 Status
+    Report).
     """
 
     watts: float = WATTS

@@ -6,12 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from headstart.adapt.checkpoint import EVERY, KEPT
+from headstart.adapt.featurisers import Featuriser
 from headstart.adapt.fewshot import FORWARD, FewShot
 from headstart.adapt.forecast import Forecast
 from headstart.adapt.pace import STEPS as PACED
+from headstart.adapt.probe.given import Given
+from headstart.adapt.probe.growth import EVERY_HEAD, expected
 from headstart.compute.budget import Budget
 from headstart.compute.footprint import Power, memory_most, memory_now
 from headstart.compute.machine import machine
+from headstart.compute.randomness import rng_for
+from headstart.data.dataset import Dataset
 from headstart.features.pace import TIMED
 from headstart.records import Advice, Cost, Estimate
 from headstart.run.choosing import Entry
@@ -19,6 +24,7 @@ from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, Forecasts, Scene,
 
 MB = 2.0**20
 KEY = 16  # bytes of a digest beside its features
+SIMPLE_HEADS = ("logistic", "rbf")
 OPENING = "opening data and model, and looking at them"
 ASKING = "answers of all results for the test part"
 
@@ -41,9 +47,8 @@ def planned(
     """
     leader = sights.leader()
     able = leader is not None and costs.whole is not None and costs.scratch is not None
-    grown = len(scene.data) / max(1, len(sights.part))
-    parts = [_simple(sights, grown)] if sights.simple is not None else []
-    parts += [_probe(scene, one, grown) for one in sights.models]
+    parts = [_simple(scene, sights)] if sights.simple is not None else []
+    parts += [_probe(scene, one, sights.part) for one in sights.models]
     gone, left = clock.spent, clock.left - sum(part.seconds for part in parts)
     trained = list[Estimate]()
     if able:
@@ -65,25 +70,35 @@ def planned(
     return Planned(parts, cost)
 
 
-def _simple(sights: Sights, grown: float) -> Estimate:
+def _simple(scene: Scene, sights: Sights) -> Estimate:
     assert sights.simple is not None
+    part, featuriser = sights.part, sights.simple.adapted.featuriser
+    extracting = sights.simple.seconds.get("extract", 0.0) * len(scene.data) / len(part)
+    seconds = extracting + _heads(scene, part, featuriser, SIMPLE_HEADS)
     return Estimate(
-        what="simple model", method="simple",
-        seconds=grown * sum(sights.simple.seconds.values()),
-        rests_on=f"the same on {len(sights.part)} examples",
+        what="simple model", method="simple", seconds=seconds,
+        rests_on=f"the same on {len(part)} examples",
     )  # fmt: skip
 
 
-def _probe(scene: Scene, sight: Sight, grown: float) -> Estimate:
+def _probe(scene: Scene, sight: Sight, part: Dataset) -> Estimate:
     lacking = sight.source.extractor.lacking(scene.data.inputs)
-    fit = 0.0 if sight.probe is None else grown * sight.probe.seconds.get("fit", 0.0)
+    heads = _heads(scene, part, sight.source) if sight.probe is not None else 0.0
     return Estimate(
         what=f"frozen features and heads of {sight.source.title}", method="probe",
-        model=sight.model, seconds=lacking * sight.seconds / 1000.0 + fit,
-        rests_on=f"{min(TIMED, len(scene.data))} examples through the model, "
-        f"{lacking} features that are not there yet, "
-        f"the heads on {grown and round(len(scene.data) / grown)}",
+        model=sight.model, seconds=lacking * sight.seconds / 1000.0 + heads,
+        rests_on=f"{min(TIMED, len(scene.data))} examples through the model, for {lacking} that "
+        f"have no features yet; all heads on {len(part)}",
     )  # fmt: skip
+
+
+def _heads(
+    scene: Scene, part: Dataset, source: Featuriser, heads: Sequence[str] = EVERY_HEAD
+) -> float:
+    """Return the seconds of fitting heads on all the data."""
+    folds = scene.context(None, part).folds
+    few = Given(source.features(part.inputs), part.targets, part.task, folds)
+    return expected(few, len(scene.data), heads=heads, rng=rng_for(scene.seed, "heads"))
 
 
 def _tuning(costs: Forecasts, advice: Advice) -> Forecast:
@@ -101,9 +116,7 @@ def _trained(leader: Sight, costs: Forecasts, advice: Advice, left: float) -> li
         if method not in ("finetune", "few-shot"):
             continue
         most = max(LEAST_SECONDS, TRAINING_SHARE * (left - sum(one.seconds for one in found)))
-        seconds = (
-            _tuning(costs, advice).within(most) if method == "finetune" else _few(costs, most)
-        )
+        seconds = _tuning(costs, advice).within(most) if method == "finetune" else _few(costs, most)
         found.append(
             Estimate(
                 what=f"{method} of {leader.source.title}", method=method, model=leader.model,
@@ -124,9 +137,7 @@ def _few(costs: Forecasts, most: float) -> float:
     return PACED * min(tuning.batch, examples) * step + min(steps + asked, most)
 
 
-def _scratch(
-    leader: Sight, costs: Forecasts, parts: Sequence[Estimate], left: float
-) -> Estimate:
+def _scratch(leader: Sight, costs: Forecasts, parts: Sequence[Estimate], left: float) -> Estimate:
     assert costs.scratch is not None
     mine = [part for part in parts if part.model == leader.model]
     trained = sum(part.seconds for part in mine if part.method != "probe")
@@ -201,7 +212,7 @@ def happened(
 ) -> Advice:  # fmt: skip
     """Return the advice with what came of its estimates.
 
-    `disk`: bytes, at most. `asking`: seconds that answers for the test part took, if they are there.
+    `disk`: bytes, at most. `asking`: seconds that answers for the test part took; None: not yet.
     """
     parts = []
     for part in advice.estimates:
