@@ -22,10 +22,10 @@ from headstart.features.store import cache_folder
 from headstart.ranking.advise import advise as walked
 from headstart.ranking.rank import rank
 from headstart.ranking.tree import Fact
-from headstart.records import Advice
+from headstart.records import Advice, Estimate
 from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
-from headstart.run.estimate import happened, planned
+from headstart.run.estimate import happened, planned, solved
 from headstart.run.models import opened
 from headstart.run.scene import Forecasts, Scene, Sights, facts_of, lead, look
 
@@ -47,6 +47,7 @@ class Guide:
     _of: str | None = field(init=False, default=None)  # the model that `costs` are of
     asking: float | None = field(init=False, default=None)  # seconds that the test part took
     _clock: Budget = field(init=False)
+    _solved: list[Estimate] = field(init=False)
     _disk: int = field(init=False, default=0)
     _most: int = field(init=False, default=0)  # bytes on disk
 
@@ -54,6 +55,10 @@ class Guide:
         self._clock = self.clock or Budget(self.scene.seconds)
         self._disk = size_of(cache_folder() / "features")
         self.sights = look(self.scene)
+        self._solved = solved(self.scene, self.sights)
+        # Training gets what these leave, and the tree is asked again when they are done.
+        left = self._clock.left - sum(part.seconds for part in self._solved)
+        self.scene = replace(self.scene, seconds=max(0.0, left))
         leader = self.sights.leader()
         source = leader.source if leader else None
         self._foresee(source)
@@ -116,7 +121,9 @@ class Guide:
         return walked(facts).model_copy(update={"model": self._of})
 
     def _estimated(self, advice: Advice) -> Advice:
-        plan = planned(self.scene, self.sights, self.costs, advice, self.power, self._clock)
+        plan = planned(
+            self.scene, self.sights, self.costs, advice, self.power, self._clock, self._solved
+        )
         notes = [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
         update = {
             "estimates": plan.parts, "estimated": plan.cost, "notes": notes,

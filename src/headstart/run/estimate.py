@@ -37,34 +37,39 @@ class Planned:
     cost: Cost
 
 
+def solved(scene: Scene, sights: Sights) -> list[Estimate]:
+    """Return what comes before anything is trained: simple model and probes."""
+    parts = [_simple(scene, sights)] if sights.simple is not None else []
+    return parts + [_probe(scene, one, sights.part) for one in sights.models]
+
+
 def planned(
-    scene: Scene, sights: Sights, costs: Forecasts, advice: Advice, power: Power, clock: Budget
-) -> Planned:
-    """Return what a run that follows `advice`, beside simple model and probes, will cost.
+    scene: Scene, sights: Sights, costs: Forecasts, advice: Advice, power: Power, clock: Budget,
+    before: Sequence[Estimate],
+) -> Planned:  # fmt: skip
+    """Return what a run that follows `advice`, after what is `solved` before it, will cost.
 
     What is left of the budget for training goes by what comes before it. `clock`: what is gone;
     it is asked when everything was timed.
     """
     leader = sights.leader()
     able = leader is not None and costs.whole is not None and costs.scratch is not None
-    parts = [_simple(scene, sights)] if sights.simple is not None else []
-    parts += [_probe(scene, one, sights.part) for one in sights.models]
-    gone, left = clock.spent, clock.left - sum(part.seconds for part in parts)
+    gone, left = clock.spent, clock.left - sum(part.seconds for part in before)
     trained = list[Estimate]()
     if able:
         assert leader is not None
         trained = _trained(leader, costs, advice, left)
-        trained.append(_scratch(leader, costs, [*parts, *trained], left))
+        trained.append(_scratch(leader, costs, [*before, *trained], left))
     asking = _asking(scene, sights, len(trained))
     begun = Estimate(
         what=OPENING, seconds=gone, rests_on="the clock: it is done", happened=round(gone, 3)
     )
-    parts = [begun, *parts, *trained, asking]
+    parts = [begun, *before, *trained, asking]
     seconds = sum(part.seconds for part in parts)
     cost = Cost(
         seconds=seconds,
         memory=_memory(sights, costs, advice) if able else _memory(sights, None, advice),
-        disk=_disk(scene, sights, costs, advice, [*parts]),
+        disk=_disk(scene, sights, costs, advice, parts),
         grams=power.grams(seconds, clock.busy),
     )
     return Planned(parts, cost)
