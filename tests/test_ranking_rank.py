@@ -34,10 +34,14 @@ GLYPHS, UNTRAINED = "starter:glyphs", "random:starter:glyphs"
 @pytest.fixture(scope="module")
 def letters() -> Dataset:
     """Handwritten digits: what the starter, which read letters, was made for."""
+    return _letters(range(4), 160)
+
+
+def _letters(classes: range, count: int) -> Dataset:
     from sklearn.datasets import load_digits
 
     data = load_digits()
-    keep = np.flatnonzero(data.target < 4)[:160]
+    keep = np.flatnonzero(np.isin(data.target, classes))[:count]
     return open_dataset((list(data.images[keep]), data.target[keep])).splits.train
 
 
@@ -83,6 +87,17 @@ def test_the_trained_model_ranks_above_its_random_twin(letters: Dataset) -> None
     assert of.licence == "apache-2.0" and of.available and of.data_distance is None
     assert "the scores change nothing at the top" in found.verdict
     assert json.loads(json.dumps(found.to_json()))["models"][0]["model"] == GLYPHS
+
+
+def test_where_all_is_right_the_smallest_comes_first() -> None:
+    data = _letters(range(3), 500)
+    found = rank(data, [UNTRAINED, GLYPHS])
+    assert [one.place for one in found.models] == [1, 1]
+    assert found.models[0].combined == found.models[1].combined
+    assert found.models[0].best == pytest.approx(0.5, abs=0.05)
+    assert found.verdict.startswith("2 models share the first place, the smallest (")
+    named = rank(data, [UNTRAINED, GLYPHS], scores=["logme"])
+    assert [one.place for one in named.models] == [1, 2], "scores that a person names decide alone"
 
 
 def test_the_same_call_gives_the_same_ranking(letters: Dataset) -> None:

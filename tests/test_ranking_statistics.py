@@ -8,6 +8,7 @@ from scipy.stats import weightedtau
 
 from headstart.errors import DataError, TooFewExamples
 from headstart.ranking.agreement import regret, weighted_tau
+from headstart.ranking.ceiling import left_out_right, sharing
 from headstart.ranking.combine import combine, mean_score
 from headstart.ranking.prior import static_prior
 from headstart.ranking.reference import Reference, find_reference, frechet
@@ -160,6 +161,45 @@ def test_without_half_samples_there_is_no_interval() -> None:
     found = combine(scores, {}, None, rng=np.random.default_rng(0))
     assert np.isnan(found.low).all() and found.best[1] > 0.5
     assert mean_score(scores).tolist() == pytest.approx([-0.6745, 0.6745], abs=1e-3)
+
+
+def test_models_that_share_the_first_place_count_alike() -> None:
+    rng = np.random.default_rng(1)
+    scores, shared = np.array([0.999, 0.997, 0.98, 0.5]), np.array([True, True, False, False])
+    prior, again = np.array([-1.0, 0.0, 2.0, 0.0]), {"a": resampled(scores, 0.01)}
+    found = combine({"a": scores}, again, prior, sharing=shared, rng=rng)
+    free = combine({"a": scores}, again, prior, rng=rng)
+    assert found.values[0] == found.values[1] == free.values.max()
+    assert (found.low[0], found.high[0]) == (found.low[1], found.high[1])
+    assert found.best[0] == pytest.approx(found.best[1], abs=0.02)
+    assert found.values[2:].tolist() == free.values[2:].tolist()
+    assert found.alone.tolist() == free.values.tolist()
+
+
+def test_the_first_place_is_shared_at_the_ceiling_alone() -> None:
+    labels = np.repeat([0, 1], 200)
+
+    def wrong(*rows: int) -> np.ndarray:
+        return ~np.isin(np.arange(400), rows)
+
+    best, near, worse = wrong(0), wrong(*range(1, 6)), wrong(*range(6))
+    assert sharing([best, near, worse], labels).tolist() == [True, True, False]
+    assert sharing([near, worse], labels).tolist() == [False, False], "over a point is left"
+    assert sharing([best, worse], labels).tolist() == [False, False], "nobody shares alone"
+    assert sharing([best, None], labels).tolist() == [False, False], "not all were asked"
+    few = np.arange(101, 301)
+    assert not sharing([best[few], near[few]], labels[few]).any(), "200 cannot show a point"
+
+
+def test_the_ceiling_counts_every_class_alike() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [396, 4])
+    blind = left_out_right(rng.normal(0, 1, (400, 2)), labels)
+    assert blind is not None and blind.mean() == 0.99, "the common class alone"
+    assert not sharing([blind, blind], labels).any()
+    apart = left_out_right(labels[:, None] * 8.0 + rng.normal(0, 0.3, (400, 2)), labels)
+    assert sharing([apart, apart], labels).all()
+    assert left_out_right(rng.normal(0, 1, (9, 2)), np.linspace(0, 1, 9)) is None, "values"
 
 
 def test_one_model_alone_is_the_best_for_sure() -> None:

@@ -14,6 +14,7 @@ from headstart.data.dataset import Dataset
 from headstart.errors import ModelError, UsageError
 from headstart.features.extract import Extractor
 from headstart.features.pace import seconds_per_thousand, working_memory
+from headstart.ranking.ceiling import left_out_right
 from headstart.ranking.ranked import Criteria
 from headstart.ranking.reference import find_reference
 from headstart.ranking.resample import scaled
@@ -27,12 +28,16 @@ from headstart.sources.layers import layer_mean
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """scores: raw values; resampled: (b,) by name, scaled. A score it has no head for is absent."""
+    """scores: raw values; resampled: (b,) by name, scaled. A score it has no head for is absent.
+
+    right: (n,) which examples a probe gets right that did not see them; None where none was asked.
+    """
 
     card: BackboneCard
     scores: dict[str, float]
     resampled: dict[str, np.ndarray]
     criteria: Criteria
+    right: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +74,9 @@ class Look:
                 views["source"] = head.probabilities(views["features"])
         scores, resampled = self._scored(views)
         criteria = self._criteria(backbone, extractor, views["features"])
-        return Candidate(backbone.card, scores, resampled, criteria)
+        probed = "probe" in self.counted
+        right = left_out_right(views["features"], self.data.targets) if probed else None
+        return Candidate(backbone.card, scores, resampled, criteria, right)
 
     def _scored(
         self, views: dict[str, np.ndarray]

@@ -34,7 +34,8 @@ class Combined:
 
     `best`: probability of being the best after fine-tuning, sampling and scatter both counted.
     `over` (m, m): probability that the model of the row beats that of the column. `weight`: what
-    the scores counted in the end; the prior has the rest.
+    the scores counted in the end; the prior has the rest. `alone`: values before some share
+    theirs.
     """
 
     values: np.ndarray
@@ -43,6 +44,7 @@ class Combined:
     best: np.ndarray
     over: np.ndarray
     weight: float
+    alone: np.ndarray
 
 
 def mean_score(scores: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -70,11 +72,13 @@ def combine(
     prior: np.ndarray | None,
     *,
     trusted: float = TRUST["size"],
+    sharing: np.ndarray | None = None,
     rng: np.random.Generator,
 ) -> Combined:
     """Combine scores (m,) by name with a static prior (m,), None where nothing is known.
 
     `trusted`: weight of scores that are certain, the prior has the rest; see TRUST.
+    `sharing` (m,): models that share the first place, see ceiling.py.
     `resampled`: the same scores on half-samples (b, m), as `half_samples` scales them; b may be 0.
     """
     whole = mean_score(scores)
@@ -82,13 +86,18 @@ def combine(
     noise = float(again.var(axis=0).mean()) if len(again) > 1 else 0.0
     weight = 1.0 if prior is None else trust(noise, trusted)
     base = np.zeros_like(whole) if prior is None else (1.0 - weight) * prior
-    values = base + weight * whole
+    values = alone = base + weight * whole
     varied = base + weight * again if len(again) else values[None]
+    if sharing is not None and sharing.any():
+        values, varied = values.copy(), varied.copy()
+        values[sharing] = values.max()
+        varied[:, sharing] = varied.max(axis=1, keepdims=True)
     low, high = np.quantile(varied, [0.025, 0.975], axis=0)
     if len(again) < 2:
         low = high = np.full_like(values, np.nan)
     best, over = _chances(varied, rng)
-    return Combined(values, np.minimum(low, values), np.maximum(high, values), best, over, weight)
+    low, high = np.minimum(low, values), np.maximum(high, values)
+    return Combined(values, low, high, best, over, weight, alone)
 
 
 def _again(scores: Mapping[str, np.ndarray], resampled: Mapping[str, np.ndarray]) -> np.ndarray:

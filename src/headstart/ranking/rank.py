@@ -15,6 +15,7 @@ from headstart.errors import DataError, HeadstartError, ModelError, TooFewExampl
 from headstart.plugins import registry
 from headstart.ranking import BUILTIN, Score
 from headstart.ranking.candidate import Candidate, Look, embedder
+from headstart.ranking.ceiling import MARGIN, sharing
 from headstart.ranking.checks import columns
 from headstart.ranking.combine import TRUST, Combined, combine
 from headstart.ranking.prior import Prior, static_prior
@@ -136,10 +137,15 @@ def _ranking(look: Look, found: list[Candidate], skipped: list[Skipped], seed: i
         for name in (names if look.halves else [])
     }
     prior = static_prior([one.card for one in found])
+    shared = sharing([one.right for one in found], look.data.targets)
     combined = combine(
         scores, again, prior.values if prior.parts else None,
-        trusted=TRUST[prior.kind], rng=rng_for(seed, "combination"),
+        trusted=TRUST[prior.kind], sharing=shared,
+        rng=rng_for(seed, "combination"),
     )  # fmt: skip
+    order = _order(found, combined, shared)
+    first = [found[at].card.title for at in order if shared[at]]
+    titles = [one.card.title for one in found]
     units = {score.name: score.unit for score in look.scores}
     units["task_similarity"] = MEANING if look.embed else WORDS
     return Ranking(
@@ -148,28 +154,31 @@ def _ranking(look: Look, found: list[Candidate], skipped: list[Skipped], seed: i
         examples=len(look.data),
         of=len(look.data),
         pooling="own",
-        models=_in_order(look, found, combined, prior),
+        models=_in_order(look, found, order, len(first), combined, prior),
         skipped=skipped,
         combined=names,
         weight=round(combined.weight, 4),
         prior_parts=list(prior.parts),
         half_samples=len(look.halves),
         units=units,
-        verdict=verdict([one.card.title for one in found], combined, prior),
+        verdict=shared_verdict(first) if first else verdict(titles, combined, prior),
         seconds=0.0,
     )
 
 
-def _in_order(look: Look, found: list[Candidate], combined: Combined, prior: Prior) -> list[Ranked]:
-    order = np.argsort(-combined.values, kind="stable")
+def _in_order(
+    look: Look, found: list[Candidate], order: list[int], shared: int, combined: Combined,
+    prior: Prior,
+) -> list[Ranked]:  # fmt: skip
     places = 1 + np.argsort(np.argsort(-prior.values, kind="stable"), kind="stable")
     models = []
-    for at in order:
+    for place, at in enumerate(order, 1):
         one, low = found[at], combined.low[at]
         models.append(
             Ranked(
                 model=one.card.id,
                 title=one.card.title,
+                place=1 if place <= shared else place,
                 combined=round(float(combined.values[at]), 4),
                 low=None if np.isnan(low) else round(float(low), 4),
                 high=None if np.isnan(low) else round(float(combined.high[at]), 4),
@@ -181,6 +190,25 @@ def _in_order(look: Look, found: list[Candidate], combined: Combined, prior: Pri
             )
         )
     return models
+
+
+def _order(found: Sequence[Candidate], combined: Combined, shared: np.ndarray) -> list[int]:
+    """Return models best first; those that share the first place by size, unknown sizes last."""
+
+    def key(at: int) -> tuple[bool, float, float]:
+        size = float(found[at].card.parameters or np.inf) if shared[at] else 0.0
+        return (not shared[at], size, -float(combined.alone[at]))
+
+    return sorted(range(len(found)), key=key)
+
+
+def shared_verdict(titles: Sequence[str]) -> str:
+    """Say in one sentence that models share the first place, and why; `titles` smallest first."""
+    return (
+        f"{len(titles)} models share the first place, the smallest ({titles[0]}) at the top: with "
+        f"the best of them a linear probe gets at most {MARGIN:.0%} of the examples wrong that it "
+        "did not see, and none is more than a point worse. An order among them would be chance."
+    )
 
 
 def verdict(titles: Sequence[str], combined: Combined, prior: Prior) -> str:

@@ -43,14 +43,16 @@ class Confirmed:
 class Ranked:
     """One model, in the ranking's order.
 
-    combined: standard deviations over the models, higher is better; low and high its 95 % interval
-    from half-samples. best: probability of being the best of these after fine-tuning. prior: the
-    static prior alone, on the same scale; prior_place: its place in that list, from 1. scores: raw
-    values by name, None where the model has none.
+    place: from 1; models that cannot be told apart share the first. combined: standard deviations
+    over the models, higher is better; low and high its 95 % interval from half-samples. best:
+    probability of being the best of these after fine-tuning. prior: the static prior alone, on the
+    same scale; prior_place: its place in that list, from 1. scores: raw values by name, None where
+    the model has none.
     """
 
     model: str
     title: str
+    place: int
     combined: float
     low: float | None
     high: float | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from headstart.ranking import BUILTIN
@@ -34,11 +35,14 @@ def _table(title: str, *columns: str) -> Table:
 def _order(ranking: Ranking) -> Table:
     confirmed = [one for one in ranking.models if one.confirmed]
     more = ["fine-tuned"] if confirmed else []
-    table = _table("Best first", "combined", "95 % interval", "P(best)", "static prior", *more)
+    places = Counter(one.place for one in ranking.models)
+    columns = ("place", "combined", "95 % interval", "P(best)", "static prior")
+    table = _table("Best first", *columns, *more)
     for one in ranking.models:
         prior = UNKNOWN if one.prior is None else f"{one.prior:+.2f} (no. {one.prior_place})"
         interval = UNKNOWN if one.low is None else f"{one.low:+.2f} to {one.high:+.2f}"
-        cells = [_title(one), f"{one.combined:+.2f}", interval, f"{one.best:.2f}", prior]
+        place = f"{one.place}" + ("=" if places[one.place] > 1 else "")
+        cells = [_title(one), place, f"{one.combined:+.2f}", interval, f"{one.best:.2f}", prior]
         table.add_row(*cells, *([_confirmed(one)] if confirmed else []))
     return table
 
