@@ -142,9 +142,10 @@ def test_heads_grow_by_iterations_and_decompositions(monkeypatch: pytest.MonkeyP
 def test_heads_are_fitted_to_the_few_and_sparse_rows_repeat() -> None:
     rng = np.random.default_rng(0)
     dense = few(rng.standard_normal((40, 6)).astype(np.float32))
-    assert growth.expected(dense, 80, heads=("logistic", "knn"), rng=rng) > 0
+    known = {"logistic": 1.0, "rbf": 1.0, "ridge": 1.0}
+    assert growth.every_head(dense, 40, known=known, rng=rng) == pytest.approx(5.0, abs=0.5)
     table = sparse.random(40, 30, density=0.2, format="csr", random_state=0, dtype=np.float32)
-    assert growth.expected(few(table), 80, rng=rng) > 0
+    assert growth.every_head(few(table), 80, known={}, rng=rng) > 0
     again = growth._repeated(table, 90).toarray()
     assert again.shape == (90, 30) and (again == table.toarray()[np.arange(90) % 40]).all()
 
