@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from bench.cases import MINILM, MOBILENET, SHARED, YAMNET, digits_spoken
-from bench.fresh import ROOT, fresh, kept
+from bench.fresh import ROOT, fresh, kept, place_of
 from bench.table import Row, show
 
 NAME = "estimates"
@@ -233,7 +233,7 @@ def rows() -> list[Row]:
     """Return a row a case that was measured, and median and worst error of each quantity."""
     found, errors = [], dict[str, list[tuple[float, str]]]()
     for name in cases():
-        if not _path(name).exists():
+        if not place_of(KEPT, name).exists():
             continue
         fact = _kept(name)
         expected, happened = fact["expected"], fact["happened"]
@@ -277,12 +277,6 @@ def _summary(what: str, errors: list[tuple[float, str]]) -> Row:
         what=f"error of {what}, median and worst of {len(errors)}", ours=middle, theirs=worst,
         ratio=middle, target=None, unit="x", note=f"the worst is {where}",
     )  # fmt: skip
-
-
-def _path(name: str) -> Path:
-    import re
-
-    return KEPT / f"{re.sub(r'[^a-z0-9._]+', '-', name.lower())}.json"
 
 
 def main(arguments: list[str]) -> None:

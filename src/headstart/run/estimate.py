@@ -128,7 +128,7 @@ def _trained(leader: Sight, costs: Forecasts, advice: Advice, left: float) -> li
             Estimate(
                 what=f"{method} of {leader.source.title}", method=method, model=leader.model,
                 seconds=seconds,
-                rests_on=f"2 steps a phase on 8 examples; {most:.0f} s of the budget are its bound",
+                rests_on=f"2 steps a phase on 8 examples; the budget bounds it by {most:.0f} s",
             )
         )  # fmt: skip
     return found
@@ -152,7 +152,7 @@ def _scratch(leader: Sight, costs: Forecasts, parts: Sequence[Estimate], left: f
     return Estimate(
         what=f"{leader.source.title} from scratch", method="from scratch", model=leader.model,
         seconds=costs.scratch.within(bound),
-        rests_on="2 steps on 8 examples; at most as long as transfer with that model takes",
+        rests_on=f"2 steps on 8 examples; bound by {bound:.0f} s, those of transfer",
     )  # fmt: skip
 
 
