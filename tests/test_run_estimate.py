@@ -20,8 +20,9 @@ from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.folds import Folds
 from headstart.adapt.forecast import Forecast, forecast
-from headstart.adapt.probe import growth
-from headstart.adapt.probe.given import Given
+from headstart.adapt.probe import HEADS, Probe, growth
+from headstart.adapt.probe.given import Given, Tally
+from headstart.adapt.solvers.path import Path as Path_
 from headstart.compute.budget import Budget
 from headstart.compute.footprint import Power
 from headstart.data.load import open_dataset
@@ -130,22 +131,45 @@ def test_heads_grow_by_iterations_and_decompositions(monkeypatch: pytest.MonkeyP
     features, rng = np.zeros((100, 8), np.float32), np.random.default_rng(0)
 
     def grown(many: int, head: str, given: float) -> float:
-        return growth._Growth(few(features), many, rng).of(head, given)
+        return growth._Growth(few(features), many, rng).of(head, given, 10)
 
     assert grown(100, "logistic", 3.0) == 3.0
-    assert grown(2000, "logistic", 3.0) == pytest.approx((3.0 - 2 * 0.5) * 4 + 2 * 2.0)
-    assert grown(2000, "rbf", 5.0) == pytest.approx((5.0 - 6 * 0.5) * 4 + 6 * 2.0)
-    assert grown(8000, "svm", 3.0) == pytest.approx(2 * ((3.0 - 1.0) * 8 + 2 * 3.0))
+    assert grown(2000, "logistic", 3.0) == pytest.approx(3.0 + 2 * 1.5 + 10 * 0.3)
+    monkeypatch.setattr(growth, "_kernel", lambda count, *_: {100: 0.1, 2000: 0.6}[count])
+    assert grown(2000, "rbf", 5.0) == pytest.approx(5.0 + 3 * (1.5 + 0.5) + 10 * 0.3)
+    assert grown(8000, "svm", 3.0) == pytest.approx(3.0 + 2 * (2 * 2.5 + 10 * 0.7))
     assert grown(2000, "knn", 3.0) > 3.0
 
 
-def test_heads_are_fitted_to_the_few_and_sparse_rows_repeat() -> None:
+def test_products_are_counted_as_the_solver_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    solve = Path_.solve
+
+    def counting(self: Path_, *args: Any, **more: Any) -> int:
+        made.append(1 + solve(self, *args, **more))
+        return made[-1] - 1
+
+    monkeypatch.setattr(Path_, "solve", counting)
+    features = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    tally = Tally()
+    probe = Probe(scalings=("global",))
+    HEADS[0].fit(replace(few(features), tally=tally), probe.settings(0))
+    assert 0 < tally.products < sum(made)  # the last fit, of all the data, is of one problem alone
+    assert tally.products >= sum(made[:-2])
+
+
+def test_heads_are_fitted_to_the_few_and_sparse_rows_repeat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     rng = np.random.default_rng(0)
     dense = few(rng.standard_normal((40, 6)).astype(np.float32))
-    known = {"logistic": 1.0, "rbf": 1.0, "ridge": 1.0}
-    assert growth.every_head(dense, 40, known=known, rng=rng) == pytest.approx(5.0, abs=0.5)
+    fitted: list[str] = []
+    monkeypatch.setattr(growth._Growth, "of", lambda _, head, *cost: fitted.append(head) or 1.0)
+    assert growth.expected(dense, 40, rng=rng) == 6.0
+    assert fitted == ["logistic", "ridge", "svm", "rbf", "rbf-svm", "knn"]
+    monkeypatch.undo()
     table = sparse.random(40, 30, density=0.2, format="csr", random_state=0, dtype=np.float32)
-    assert growth.every_head(few(table), 80, known={}, rng=rng) > 0
+    assert growth.expected(few(table), 80, rng=rng) > 0
     again = growth._repeated(table, 90).toarray()
     assert again.shape == (90, 30) and (again == table.toarray()[np.arange(90) % 40]).all()
 

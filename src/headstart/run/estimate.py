@@ -11,7 +11,7 @@ from headstart.adapt.fewshot import FORWARD, FewShot
 from headstart.adapt.forecast import Forecast
 from headstart.adapt.pace import STEPS as PACED
 from headstart.adapt.probe.given import Given
-from headstart.adapt.probe.growth import every_head, expected
+from headstart.adapt.probe.growth import EVERY_HEAD, expected
 from headstart.compute.budget import Budget
 from headstart.compute.footprint import Power, memory_most, memory_now
 from headstart.compute.machine import machine
@@ -24,6 +24,7 @@ from headstart.run.scene import LEAST_SECONDS, TRAINING_SHARE, Forecasts, Scene,
 
 MB = 2.0**20
 KEY = 16  # bytes of a digest beside its features
+SIMPLE_HEADS = ("logistic", "rbf")  # the second on dense features alone
 OPENING = "opening data and model, and looking at them"
 ASKING = "answers of all results for the test part"
 
@@ -77,11 +78,8 @@ def planned(
 def _simple(scene: Scene, sights: Sights) -> Estimate:
     assert sights.simple is not None
     part, took = sights.part, sights.simple.seconds
-    few = _given(scene, part, sights.simple.adapted.featuriser)
-    # A kernel on dense features is dearer by far than the linear model beside it.
-    head = {"logistic" if few.sparse else "rbf": took.get("fit", 0.0)}
     seconds = took.get("extract", 0.0) * len(scene.data) / len(part)
-    seconds += expected(few, len(scene.data), head, rng=rng_for(scene.seed, "heads"))
+    seconds += _heads(scene, part, sights.simple.adapted.featuriser, SIMPLE_HEADS)
     return Estimate(
         what="simple model", method="simple", seconds=seconds,
         rests_on=f"the same on {len(part)} examples",
@@ -90,11 +88,7 @@ def _simple(scene: Scene, sights: Sights) -> Estimate:
 
 def _probe(scene: Scene, sight: Sight, part: Dataset) -> Estimate:
     lacking = sight.source.extractor.lacking(scene.data.inputs)
-    heads = 0.0
-    if sight.probe is not None:
-        known = {"logistic": sight.probe.seconds.get("fit", 0.0)}
-        few, rng = _given(scene, part, sight.source), rng_for(scene.seed, "heads")
-        heads = every_head(few, len(scene.data), known=known, rng=rng)
+    heads = 0.0 if sight.probe is None else _heads(scene, part, sight.source)
     return Estimate(
         what=f"frozen features and heads of {sight.source.title}", method="probe",
         model=sight.model, seconds=lacking * sight.seconds / 1000.0 + heads,
@@ -103,9 +97,13 @@ def _probe(scene: Scene, sight: Sight, part: Dataset) -> Estimate:
     )  # fmt: skip
 
 
-def _given(scene: Scene, part: Dataset, source: Featuriser) -> Given:
+def _heads(
+    scene: Scene, part: Dataset, source: Featuriser, heads: Sequence[str] = EVERY_HEAD
+) -> float:
+    """Return the seconds of fitting heads on all the data."""
     folds = scene.context(None, part).folds
-    return Given(source.features(part.inputs), part.targets, part.task, folds)
+    few = Given(source.features(part.inputs), part.targets, part.task, folds)
+    return expected(few, len(scene.data), heads=heads, rng=rng_for(scene.seed, "heads"))
 
 
 def _tuning(costs: Forecasts, advice: Advice) -> Forecast:
