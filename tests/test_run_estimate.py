@@ -205,7 +205,7 @@ def test_disk_has_checkpoints_of_the_longest_training_alone(bert: str) -> None:
     sights: Any = SimpleNamespace(models=[SimpleNamespace(model="m", source=seen.backbones[0])])
     weights = 4.0 * sum(p.numel() for p in backbone.module.parameters())
     costs: Any = SimpleNamespace(
-        whole=FORECAST, part=None, scratch=replace(FORECAST, checkpoint=10_000_000)
+        whole=FORECAST, part=None, scratch=replace(FORECAST, fixed=3.0, checkpoint=10_000_000)
     )
 
     def disk(seconds: float) -> float:
@@ -213,8 +213,8 @@ def test_disk_has_checkpoints_of_the_longest_training_alone(bert: str) -> None:
         found = estimate._disk(seen, sights, costs, advice(), parts) * 2.0**20
         return found - seen.test * (4.0 * backbone.width + 16)
 
-    assert disk(EVERY - 1) == pytest.approx(2 * weights)  # the result, and the copy handed over
-    assert disk(EVERY + 1) == pytest.approx(2 * weights + 10_000_000)
+    assert disk(EVERY + 2) == pytest.approx(2 * weights)  # the result, and the copy handed over
+    assert disk(EVERY + 4) == pytest.approx(2 * weights + 10_000_000)
     assert disk(10 * EVERY) == pytest.approx(2 * weights + 20_000_000)  # two are kept
 
 

@@ -138,10 +138,11 @@ def _measured(
     plain = last.step + (whole - last.forward if last.replayed else 0.0)
     first = 0.0 if isinstance(method, FineTune) else held * whole  # the probe has answered
     asked = min(FITTED, training) if context.data.task.name == "classification" else 0
-    fronts, once = sum(one.replayed for one in timed), held * last.forward
+    once = held * last.forward
+    fronts = sum(max(0.0, whole - one.forward) for one in timed if one.replayed)  # up to there
     return Forecast(
         fixed=preparing * len(context.data) + PACED * batch * plain + first + asked * whole
-        + fronts * (training + held) * whole,
+        + fronts * (training + held),
         steps=sum(one.steps * batch * one.step for one in timed),
         validating=sum(one.steps // an_epoch * held * one.forward for one in timed) + once,
         once=once, pace=max(1.0, plain / max(1e-9, last.step)), epoch=training * last.step,

@@ -198,17 +198,18 @@ def _disk(
         rows = scene.test + (len(scene.data) if part.method == "probe" else 0)
         total += weights + rows * (4.0 * backbone.width + KEY)
         once = max(once, weights)
-        checkpoint = _checkpoint(part, costs, advice)
-        if checkpoint and part.seconds >= EVERY:
-            once = max(once, min(KEPT, part.seconds // EVERY) * checkpoint + weights)
+        cost = _forecast(part, costs, advice)
+        if cost is not None:
+            count = min(KEPT, max(0.0, part.seconds - cost.fixed) // EVERY)
+            once = max(once, count * cost.checkpoint + weights * bool(count))
     return (total + once) / MB
 
 
-def _checkpoint(part: Estimate, costs: Forecasts, advice: Advice) -> int:
-    """Return bytes of a checkpoint; 0 for what writes none."""
-    if part.method == "from scratch" and costs.scratch is not None:
-        return costs.scratch.checkpoint
-    return _tuning(costs, advice).checkpoint if part.method == "finetune" else 0
+def _forecast(part: Estimate, costs: Forecasts, advice: Advice) -> Forecast | None:
+    """Return the forecast of what writes checkpoints; None for the rest."""
+    if part.method == "from scratch":
+        return costs.scratch
+    return _tuning(costs, advice) if part.method == "finetune" else None
 
 
 def happened(
