@@ -101,8 +101,7 @@ def test_the_report_draws_the_tree_with_one_path(run: Run) -> None:
 
 
 def test_too_few_for_fine_tuning_keeps_the_probe(bert: str, tmp_path: Path) -> None:
-    texts, labels = reviews(60)
-    made = run_quickly((texts, labels), tmp_path / "run", model=bert)
+    made = run_quickly(reviews(180), tmp_path / "run", model=bert)  # over 64 a class, under 200
     assert made.record.advice is not None and made.record.advice.leaf == "frozen"
     assert {r.method for r in made.record.results} == {"majority", "simple", "probe",
                                                        "from scratch"}  # fmt: skip
@@ -227,7 +226,7 @@ def test_photos_far_from_any_model_still_get_advice(tmp_path: Path) -> None:
 
 
 def test_a_run_that_goes_on_keeps_its_decision(bert: str) -> None:
-    seen = scene(60, bert)
+    seen = scene(180, bert)
     old = advise(reviews(60), model=bert).model_copy(update={"leaf": "peft", "decided": True})
     guide = Guide(seen, before=old)
     found = guide.decide([], seen.backbones[0], 100.0)

@@ -98,7 +98,7 @@ def test_nothing_known_gives_an_advice_and_says_what_was_assumed() -> None:
 
 
 def test_a_failed_condition_answers_no_whatever_else_is_unknown() -> None:
-    turn = next(t for t in advise({"modality": "image"}).turns if "16 labels" in t.question)
+    turn = next(t for t in advise({"modality": "image"}).turns if "64 labels" in t.question)
     assert turn.answer == "no" and turn.values == ["modality: image, asked text"]
 
 

@@ -266,6 +266,21 @@ WRONG = {
     "an unknown modality": (MINE.replace('"image"', '"video"'), r"'video' is unknown.*audio"),
     "a negative count": (MINE.replace("11_176_512", "-1"), r"parameters: .*greater than 0"),
     "words for a count": (MINE.replace("11_176_512", '"big"'), r"parameters: .*'big'"),
+    "a count in quotes": (MINE.replace("11_176_512", '"11"'), r"parameters: .*valid integer.*'11'"),
+    "yes for a count": (MINE.replace("11_176_512", "true"), r"parameters: .*valid integer"),
+    "no in quotes": (MINE + 'runs = "no"\nwhy = "x"', r"runs: .*valid boolean.*'no'"),
+    "a part larger than the whole": (MINE + "whole_parameters = 9", "fewer than parameters"),
+    "a figure that is no number": (
+        MINE.replace(
+            'unknown.published = "nobody measured it"',
+            'published = [{ metric = "top-1", value = nan, data = "a", source = "b" }]',
+        ),
+        "no finite number",
+    ),
+    "an endless clip": (
+        MINE.replace("pixels = [224, 224]", "rate = 16000, seconds = inf"),
+        r"example\.seconds: .*finite",
+    ),
     "no reason": (MINE.replace("unknown.published", "note"), "published is missing; give it"),
     "a reason too many": (MINE + 'unknown.width = "x"', "width is given, so unknown.width"),
     "a reason for what is no figure": (MINE + 'unknown.colour = "x"', "unknown.colour is no"),
@@ -277,6 +292,10 @@ WRONG = {
     "a rate without seconds": (
         MINE.replace("pixels = [224, 224]", "rate = 16000"),
         r"example: rate \(Hz\) and seconds go together",
+    ),
+    "no width of what does not run": (
+        MINE.replace("width = 512", 'runs = false\nwhy = "x"'),
+        "width is missing; give it, or a reason",
     ),
     "no labels of that name": (
         MINE.replace('label_names = ["robin", "wren"]', 'labels = "birds"'),

@@ -112,7 +112,19 @@ def test_operations_are_near_what_others_state(id: str) -> None:
 
 @pytest.mark.parametrize(
     "id",
-    ["hf:microsoft/resnet-18", "starter:glyphs", "starter:minilm", "hf:openai/whisper-tiny"],
+    [
+        "hf:microsoft/resnet-18",
+        "starter:glyphs",
+        "starter:minilm",
+        "hf:openai/whisper-tiny",
+        "hf:facebook/deit-tiny-patch16-224",
+        "hf:facebook/convnext-tiny-224",
+        "hf:microsoft/swin-tiny-patch4-window7-224",
+        "hf:google/efficientnet-b0",
+        "hf:google-t5/t5-small",
+        "hf:answerdotai/ModernBERT-base",
+        "hf:facebook/wav2vec2-base",
+    ],
 )
 def test_operations_are_those_of_torchs_own_counter(id: str) -> None:
     """The independent reference: FlopCounterMode over a model with values, on the CPU."""
@@ -145,6 +157,23 @@ def smaller(build: Build) -> dict[str, Any]:
             "encoder_attention_heads": 2,
             "decoder_attention_heads": 2,
         },
+        "vit": {"num_hidden_layers": 2, "hidden_size": 48, "intermediate_size": 96},
+        "convnext": {"hidden_sizes": [8, 8, 8, 8], "depths": [1, 1, 1, 1]},
+        "swin": {"embed_dim": 12, "depths": [1, 1], "num_heads": [1, 2]},
+        "t5": {"d_model": 32, "d_kv": 8, "d_ff": 64, "num_layers": 2, "num_heads": 2},
+        "modernbert": {
+            "hidden_size": 48,
+            "num_hidden_layers": 3,
+            "num_attention_heads": 2,
+            "intermediate_size": 96,
+        },
+        "wav2vec2": {
+            "conv_dim": [8] * 7,
+            "hidden_size": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "intermediate_size": 64,
+        },
     }
     return build.settings | less.get(build.type, {})
 
@@ -154,7 +183,10 @@ def inputs_for(entry: Entry) -> dict[str, torch.Tensor]:
         return {"pixel_values": torch.rand(1, 3, *entry.example.pixels)}
     if entry.example.tokens:
         return {"input_ids": torch.ones(1, entry.example.tokens, dtype=torch.long)}
-    return {"input_features": torch.rand(1, 80, 3000)}
+    if entry.family == "Whisper":
+        return {"input_features": torch.rand(1, 80, 3000)}
+    seconds, rate = entry.example.seconds or 0.0, entry.example.rate or 0
+    return {"input_values": torch.rand(1, round(seconds * rate))}
 
 
 def chain(*layers: nn.Module) -> Callable[[torch.Tensor], tuple[int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from headstart.errors import UsageError
 from headstart.ranking.prior import static_prior
 from headstart.sources import load
 from headstart.sources.backbone import BackboneCard, Published
+from headstart.sources.catalogue import known
 from headstart.sources.catalogue.match import ALIKE
 from headstart.sources.catalogue.read import VARIABLE
 from headstart.sources.folder import open_folder
@@ -112,6 +114,52 @@ def test_what_was_trained_further_in_a_run_is_not_its_origin(tmp_path: Path) -> 
     folder = Path(written(tmp_path / "model"))
     assert not open_folder(folder, id="starter:glyphs", source="run").card.use
     assert open_folder(folder, id="github:me/insects", source="hf").card.published[0].value == 71.0
+
+
+@pytest.mark.parametrize("prefix", ["local:", "", "~"])
+def test_a_folder_that_ones_own_catalogue_names_is_known_by_its_path(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a head and without labels it could be anything; but here somebody says what it is."""
+    folder = written(tmp_path / "models" / "mine", base=True)
+    assert not load(folder).card.published
+    text = MINE.replace("github:me/insects", "local:models/mine")
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    id = "~/models/mine" if prefix == "~" else f"{prefix}{folder}"
+    card = load(id).card
+    assert card.id == id and card.published[0].source == "my report" and card.licence == "mit"
+    monkeypatch.chdir(tmp_path / "models")
+    assert load("local:mine").card.family == load("./mine").card.family == "ConvNeXt"
+    assert not load(written(tmp_path / "other", base=True)).card.family
+
+
+def test_an_onnx_file_that_ones_own_catalogue_names(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx", reason="the extra onnx is absent")
+    pytest.importorskip("onnxruntime", reason="the extra onnx is absent")
+    kind, dims = onnx.TensorProto.FLOAT, ["n", 3, 8, 8]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("GlobalAveragePool", ["x"], ["y"])],
+        "means",
+        [onnx.helper.make_tensor_value_info("x", kind, dims)],
+        [onnx.helper.make_tensor_value_info("y", kind, ["n", 3, 1, 1])],
+    )
+    opset = [onnx.helper.make_opsetid("", 17)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=8), tmp_path / "a.onnx")
+    text = re.sub(r"build.*\n", "", MINE)
+    text = text.replace("github:me/insects", "onnx:a.onnx")
+    second = text.replace("onnx:a.onnx", "onnx:a.onnx#y")
+    third = text.replace("onnx:a.onnx", "onnx:gone.onnx")
+    (tmp_path / "mine.toml").write_text(text + second + third, encoding="utf-8")
+    for id in (f"{tmp_path / 'a.onnx'}", f"onnx:{tmp_path / 'a.onnx'}", f"{tmp_path / 'a.onnx'}#y"):
+        card = load(id).card
+        assert (card.family, card.licence, card.labels) == ("ConvNeXt", "mit", LABELS)
+        assert card.published[0].value == 71.0 and card.width == 3
+    states = {card.id: card.state for card in known() if card.source == "onnx"}
+    place = f"onnx:{tmp_path}"
+    assert states == {
+        f"{place}/a.onnx": "here", f"{place}/a.onnx#y": "here", f"{place}/gone.onnx": "absent",
+    }  # fmt: skip
 
 
 def test_a_malformed_catalogue_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -197,6 +197,49 @@ def test_models_fits_the_terminal_and_says_more_in_a_wide_one(
     assert "paper:wavenet: its authors published no weights" in out
 
 
+@pytest.mark.parametrize("width", [40, 60, 80, 100, 120, 160])
+def test_models_says_where_a_line_was_cut(
+    width: int, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids come whole, if need be on several lines; a figure that is cut ends in an ellipsis."""
+    monkeypatch.setenv("COLUMNS", str(width))
+    cards = json.loads(call("models", "--json")[0])
+    out, _ = call("models")
+    tables = out[: out.index("\n\nyes:")]
+    assert max(map(len, tables.splitlines())) <= width
+    figures = [line.rstrip() for line in tables.splitlines() if "mobilenet_v1_1.0_224 " in line]
+    if width >= 120:
+        assert figures and all(line.endswith(("70.9 ImageNet-1k val", "…")) for line in figures)
+    together = "".join(line.split(" ")[0] for line in tables.splitlines())
+    assert all(card["id"] in together for card in cards)
+
+
+def test_models_gives_each_reason_once(call: Call) -> None:
+    out, _ = call("models", "--modality", "image")
+    said = "Headstart has no detection yet, and takes no embedding from this architecture"
+    assert out.count(said) == 1
+    line = next(line for line in out.splitlines() if said in line)
+    assert "hf:facebook/detr-resnet-50, " in line and "hf:PekingU/rtdetr_r50vd" in line
+
+
+def test_models_json_says_everything_and_why_something_lacks(call: Call) -> None:
+    cards = {card["id"]: card for card in json.loads(call("models", "--json")[0])}
+    resnet, detr = cards["hf:microsoft/resnet-18"], cards["hf:facebook/detr-resnet-50"]
+    assert resnet["whole_parameters"] == 11_689_512 and resnet["parameters"] == 11_176_512
+    assert "does not say" in resnet["unknown"]["published"]
+    assert detr["unknown"] == {"width": "no embedding is taken from it"} and detr["why"]
+    needed = ("parameters", "operations", "width", "published", "licence", "use")
+    for card in (card for card in cards.values() if card["family"]):  # of the catalogue
+        assert card["example"] and card["pretrained_on"] and card["state"]
+        assert all(bool(card[name]) != (name in card["unknown"]) for name in needed), card["id"]
+
+
+@pytest.mark.parametrize("options", [("--source", "local"), ("--source", "onnx")])
+def test_models_of_a_source_that_has_none_here(options: tuple[str, str], call: Call) -> None:
+    assert call("models", *options)[0].strip() == "No model passes these filters."
+    assert json.loads(call("models", *options, "--json")[0]) == []
+
+
 def test_models_takes_filters_and_a_catalogue_of_ones_own(call: Call, tmp_path: Path) -> None:
     mine = tmp_path / "mine.toml"
     mine.write_text(
@@ -212,7 +255,7 @@ def test_models_takes_filters_and_a_catalogue_of_ones_own(call: Call, tmp_path: 
     (card,) = json.loads(call("models", *options, "--json")[0])
     assert card["id"] == f"local:{tmp_path / 'nowhere'}" and card["state"] == "absent"
     out, _ = call("models", *options)
-    assert "has no config.json" in out and "absent: its folder does not exist" in out
+    assert "has no config.json" in out and "absent: its folder or file does not exist" in out
     assert "No model passes" in call("models", *options, "--max-parameters", "1k")[0]
     assert json.loads(call("models", *options, "--available", "--json")[0]) == []
 

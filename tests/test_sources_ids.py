@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 
 import headstart.sources as sources
-from headstart.errors import MissingExtra, ModelNotFound
+from headstart.errors import MissingExtra, ModelError, ModelNotFound
 from headstart.sources import starter
 from headstart.sources.cards import read_card
+from headstart.sources.catalogue import entries, find
 from headstart.sources.local import LOCAL
 from sources_for_tests import FAMILIES, examples, write_model
 
@@ -53,6 +55,52 @@ def test_a_plain_word_gets_a_hint() -> None:
         sources.load("wobble")
     with pytest.raises(ModelNotFound, match="starter:glyphs, starter:minilm"):
         sources.load("starter:wobble")
+
+
+@pytest.mark.parametrize(
+    "id", [id for entry in entries() if not entry.runs for id in (entry.id, *entry.also)]
+)
+def test_what_cannot_run_is_refused_before_it_is_fetched(
+    id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason of its entry; the hub is not asked."""
+    monkeypatch.setattr(sources.transformers, "fetch", lambda *_, **__: pytest.fail("fetched"))
+    entry = find(id)
+    assert entry is not None
+    for written in {id, id.removeprefix("hf:")}:
+        for opening in (sources.source_of, sources.load):
+            with pytest.raises(ModelError) as caught:
+                opening(written)
+            assert entry.why in str(caught.value) and written in str(caught.value)
+    with pytest.raises(ModelError, match="cannot run in Headstart"):
+        sources.load(f"random:{id}")
+
+
+@pytest.mark.parametrize("kind", ["detr", "rt_detr", "upernet", "mask2former"])
+def test_a_folder_of_an_architecture_that_cannot_run_says_so(kind: str, tmp_path: Path) -> None:
+    """By its config alone: there are no weights to read."""
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "model.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(ModelError, match=rf"\({kind}\) cannot run in Headstart: Headstart has no"):
+        sources.load(str(tmp_path))
+
+
+def test_what_must_be_converted_first_says_so() -> None:
+    for entry in entries():
+        if entry.runs and entry.source not in ("hf", "starter"):
+            with pytest.raises(ModelNotFound, match="converted to a Hugging Face folder it runs"):
+                sources.source_of(entry.id)
+
+
+def test_a_folder_of_that_name_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "facebook" / "detr-resnet-50").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert sources.source_of("facebook/detr-resnet-50").name == "local"
+
+
+def test_a_short_name_gets_a_hint() -> None:
+    with pytest.raises(ModelNotFound, match=r"Did you mean hf:openai-community/gpt2\?"):
+        sources.load("gpt2")
 
 
 @pytest.mark.parametrize("id", ["", "local:", "a\0b", "x" * 5000, "~nobody-here/model", "a//b"])

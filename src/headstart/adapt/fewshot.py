@@ -38,7 +38,7 @@ from headstart.errors import TooFewExamples, UsageError
 from headstart.sources.backbone import Backbone, need_trainable, running, with_module
 
 FORWARD = 3  # times as long as asking, a step takes: forward, and backward twice that
-MANY = 16  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
+MANY = 64  # labels a class, as in the tree of advice: beyond, fine-tuning can use them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from headstart.sources import BackboneCard
 
 WIDE, WIDER = 100, 120  # columns from which the table says more
+GAP = 2  # between columns
 
 
 def register(app: typer.Typer) -> None:
@@ -45,7 +46,7 @@ def models(
     """List well-known pretrained models, those that are here first."""
     from rich.console import Console
 
-    from headstart.sources.catalogue import choose, known
+    from headstart.sources.catalogue import choose, described, known
 
     found = choose(
         known(catalogue or ()),
@@ -56,7 +57,8 @@ def models(
         available=available,
     )
     if as_json:
-        typer.echo(json.dumps([_plain(card) for card in found], indent=2, ensure_ascii=False))
+        listed = described(found, catalogue or ())
+        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False)
     for kind in dict.fromkeys(card.modality for card in found):
@@ -64,28 +66,23 @@ def models(
     _print_notes(console, found)
 
 
-def _plain(card: BackboneCard) -> dict[str, Any]:
-    """Return the card as JSON has it; labels that have a name of their own are left to it."""
-    from dataclasses import asdict
-
-    plain = asdict(card)
-    return plain | {"labels": []} if card.label_set else plain
-
-
 def _print_table(console: Console, kind: str, cards: list[BackboneCard]) -> None:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
+    columns = [("size", 6), ("ops", 6), ("width", 5), ("here", 7), ("trained for", 19)]
+    columns = columns if console.width >= WIDE else columns[:-1]
+    longest = max(len(kind), *(len(card.id) for card in cards))
+    left = console.width - sum(least + GAP for _, least in columns)
     # In a narrow terminal a long id goes on in the next line; in a wide one the last column gives.
-    longest = max(len(card.id) for card in cards) if console.width >= WIDE else None
-    table.add_column(kind, overflow="fold", min_width=min(longest, 50) if longest else None)
-    for name, least in (("size", 6), ("ops", 6), ("width", 5)):
-        table.add_column(name, justify="right", no_wrap=True, min_width=least)
-    table.add_column("here", no_wrap=True, min_width=7)
-    if console.width >= WIDE:
-        table.add_column("trained for", no_wrap=True, min_width=19)
+    first = min(longest, 50 if console.width >= WIDE else max(left, 10))
+    table.add_column(kind, overflow="fold", width=first)
+    for name, least in columns:
+        justify: Literal["right", "left"] = "right" if least < 7 else "left"
+        table.add_column(name, justify=justify, no_wrap=True, width=least)
     if console.width >= WIDER:
-        table.add_column("published", no_wrap=True, overflow="ellipsis")
+        room = left - first - GAP
+        table.add_column("published", no_wrap=True, overflow="ellipsis", max_width=room)
     for card in cards:
         row = [card.id, _short(card.parameters), _short(card.operations), str(card.width or "")]
         row += ["yes" if card.state == "here" else card.state, card.task, _published(card)]
@@ -102,10 +99,12 @@ def _print_notes(console: Console, cards: list[BackboneCard]) -> None:
         return
     states = dict.fromkeys(card.state for card in cards)
     lines = [f"{'yes' if state == 'here' else state}: {STATES[state]}" for state in states]
+    reasons: dict[str, list[str]] = {}
     for card in cards:
         reason = card.why or (card.note if card.state in ("install", "absent") else "")
         if reason:
-            lines.append(f"  {card.id}: {reason}")
+            reasons.setdefault(reason, []).append(card.id)
+    lines += [f"  {', '.join(ids)}: {reason}" for reason, ids in reasons.items()]
     lines.append(
         "size: parameters of the part that is used; ops: multiply-adds for one example. "
         "Sources, licences and the rest: --json, docs/models.md."
@@ -131,4 +130,5 @@ def _published(card: BackboneCard) -> str:
     if not card.published:
         return ""
     first = card.published[0]
-    return f"{first.value:g} {first.data}{first.note}"
+    doubt = "" if first.verified else "unverified "  # in front, where it is not cut off
+    return f"{doubt}{first.value:g} {first.data}"

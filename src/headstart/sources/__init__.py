@@ -8,7 +8,7 @@ from headstart.errors import ModelNotFound
 from headstart.plugins import registry
 from headstart.sources.backbone import Backbone, BackboneCard, Batch, Stage
 from headstart.sources.base import Source
-from headstart.sources.local import LOCAL
+from headstart.sources.local import LOCAL, exists, path_of
 from headstart.sources.onnx import ONNX
 from headstart.sources.random import RANDOM
 from headstart.sources.starter import STARTER, STARTERS
@@ -31,26 +31,43 @@ def source_of(id: str) -> Source:
 
     `starter:…`, `local:PATH`, `onnx:PATH`, `hf:org/name` and `random:ID` say it. Otherwise a path
     to an ONNX file or folder, then any path that exists, then a string that can only be a path,
-    then `org/name` on the hub. Raises ModelNotFound.
+    then `org/name` on the hub. Raises ModelNotFound, or ModelError for a model of the catalogue
+    that cannot run: before it is fetched, and before data is read.
     """
     sources = registry("sources", BUILTIN)
     prefix = id.partition(":")[0]
+    if not _is_near(id):
+        from headstart.sources.catalogue.refuse import refuse
+
+        refuse(id, sources)
     if ":" in id and prefix in sources:
         return sources[prefix]
     for source in sources.values():
         if source.claims(id):
             return _checked(source, id)
     starters = [f"starter:{starter.name}" for starter in STARTERS]
-    meant = next((name for name in starters if name.endswith(f":{id}")), None)
+    meant = next((name for name in starters if name.endswith(f":{id}")), None) or _known(id)
     hint = f"Did you mean {meant}?" if meant else f"Starters: {', '.join(starters)}."
     raise ModelNotFound(
         f"There is no model {id!r}: it is no folder here, and no hub id (org/name). {hint}"
     )
 
 
-def _checked(source: Source, id: str) -> Source:
-    from headstart.sources.local import exists, path_of
+def _is_near(id: str) -> bool:
+    """Whether the id names files of this machine, or another id, which is asked for in turn."""
+    near = tuple(f"{source.name}:" for source in (STARTER, RANDOM, ONNX, LOCAL))
+    return id.startswith(near) or exists(id)
 
+
+def _known(id: str) -> str | None:
+    """Return the full id of a model that the catalogue knows by a short one."""
+    from headstart.sources.catalogue.read import find
+
+    entry = find(id)
+    return None if entry is None else entry.id
+
+
+def _checked(source: Source, id: str) -> Source:
     if source is LOCAL and not exists(id):
         raise ModelNotFound(
             f"There is no model {id!r}: the folder {path_of(id)} does not exist, and it is no hub "

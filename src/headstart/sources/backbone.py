@@ -27,11 +27,6 @@ class Published:
     source: str  # paper and table, or model card
     verified: bool = True  # somebody saw it there; else it was written down from memory
 
-    @property
-    def note(self) -> str:
-        """What has to be said beside the figure."""
-        return "" if self.verified else " (unverified)"
-
 
 @dataclass(frozen=True, slots=True)
 class BackboneCard:

@@ -137,10 +137,13 @@ def open_folder(
     files = look_into(path, allow_pickle=allow_pickle)
     from headstart.sources import loading
     from headstart.sources.architectures import register_all
+    from headstart.sources.catalogue.refuse import refuse_architecture
 
     with loading.quiet():
         register_all()
         config = loading.load_config(files)
+        if source != "run":  # what a run saved was opened before
+            refuse_architecture(config.model_type, path)
         whole, missing = loading.load_model(files, config)
         tower, modality = loading.choose_tower(whole, path)
         inside = loading.name_of(tower, whole)

@@ -48,15 +48,15 @@ class Onnx:
         return open_graph(find_file(place), id=id, source=self.name, output=output)
 
 
-def split_id(id: str) -> tuple[Path, str | None]:
-    """Return the path and the named output of an id; `#` may also stand in either of them."""
+def split_id(id: str, folder: Path = Path()) -> tuple[Path, str | None]:
+    """Return the path, from `folder`, and the named output; `#` may stand in either of them."""
     text = id.removeprefix(PREFIX)
     parts = text.split("#")
     splits = [("#".join(parts[:at]), "#".join(parts[at:])) for at in range(len(parts), 0, -1)]
-    there = next(((p, o) for p, o in splits if _exists(_path(p))), None)
+    there = next(((p, o) for p, o in splits if p and _exists(folder / _path(p))), None)
     ends = next(((p, o) for p, o in splits if p.endswith(ENDING)), None)
     path, output = there or ends or (parts[0], "#".join(parts[1:]))
-    return _path(path), output or None
+    return folder / _path(path), output or None
 
 
 def find_file(place: Path) -> Path:

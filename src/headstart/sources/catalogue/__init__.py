@@ -6,8 +6,18 @@ A new entry is a few lines in `image.toml`, `text.toml` or `audio.toml`, or in a
 
 from __future__ import annotations
 
-from headstart.sources.catalogue.choose import STATES, choose, known
+from headstart.sources.catalogue.choose import STATES, choose, described, known
 from headstart.sources.catalogue.entry import TASKS, Entry
 from headstart.sources.catalogue.read import entries, find, label_set
 
-__all__ = ["STATES", "TASKS", "Entry", "choose", "entries", "find", "known", "label_set"]
+__all__ = [
+    "STATES",
+    "TASKS",
+    "Entry",
+    "choose",
+    "described",
+    "entries",
+    "find",
+    "known",
+    "label_set",
+]

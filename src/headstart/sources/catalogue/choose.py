@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from headstart.errors import UsageError
 from headstart.sources.backbone import BackboneCard
-from headstart.sources.catalogue.entry import Entry
+from headstart.sources.catalogue.entry import TASKS, Entry
 from headstart.sources.catalogue.read import entries
 
 # Whether a model can be had here and now, from the most to the least ready.
 STATES = {
-    "here": "here: in the hub's cache, installed, or a folder that is there",
+    "here": "in the hub's cache, installed, or a folder that is there",
     "hub": "fetched from the hub when first used; whether it can be reached was not tried",
     "install": "comes with a package that is not installed",
     "offline": "on the hub, not in its cache, and offline mode is on (HF_HUB_OFFLINE)",
     "folder": "runs, once converted to a Hugging Face folder (--model PATH)",
-    "absent": "its folder does not exist",
+    "absent": "its folder or file does not exist",
     "no": "cannot run in Headstart yet",
 }
 READY = ("here", "hub")
@@ -71,7 +72,7 @@ def choose(
 
     `max_parameters`: a count, or one like 25M, 1.5B, 300k; a model of unknown size does not pass.
     `available`: only what can be had here and now (`READY`). Raises UsageError for a value that
-    no card has, listing those there are.
+    no card has and none could have, listing those there are.
     """
     found = list(cards)
     most = None if max_parameters is None else _count(max_parameters)
@@ -82,7 +83,7 @@ def choose(
     }
     for name, (wanted, value) in fields.items():
         there = sorted({value(card) for card in found} - {""})
-        if wanted is not None and wanted not in there:
+        if wanted is not None and wanted not in {*there, *_possible(name)}:
             raise UsageError(f"Unknown --{name} {wanted!r}; there are: {', '.join(there)}.")
     return [
         card
@@ -91,6 +92,36 @@ def choose(
         and (most is None or (card.parameters is not None and card.parameters <= most))
         and (not available or card.state in READY)
     ]
+
+
+def described(cards: Iterable[BackboneCard], files: Sequence[Path] = ()) -> list[dict[str, Any]]:
+    """Return the cards as JSON has them, with what their entries alone say.
+
+    That is `whole_parameters` (head or decoder included) and `unknown` (figures that are left out,
+    each with its reason). Labels of a set that has a name are left to `label_set`.
+    """
+    by_id = {id: entry for entry in entries(files) for id in (entry.id, *entry.also)}
+    found = []
+    for card in cards:
+        entry = by_id.get(card.id)
+        plain = asdict(card) | ({"labels": []} if card.label_set else {})
+        plain["whole_parameters"] = entry.whole_parameters if entry else None
+        plain["unknown"] = entry.unknown if entry else {}
+        found.append(plain)
+    return found
+
+
+def _possible(field: str) -> Iterable[str]:
+    """Return values that a card may have one day, though none has now: a plug-in's, `local` …"""
+    from headstart.data.modality import BUILTIN as MODALITIES
+    from headstart.plugins import registry
+    from headstart.sources import BUILTIN
+
+    if field == "task":
+        return TASKS
+    if field == "modality":
+        return registry("modality", MODALITIES)
+    return registry("sources", BUILTIN)
 
 
 def _joined(entry: Entry, here: BackboneCard | None) -> BackboneCard:
@@ -133,9 +164,26 @@ def _state(entry: Entry, here: BackboneCard | None) -> tuple[str, str]:
         folder = Path(entry.id.removeprefix("local:"))
         there = (folder / "config.json").is_file()
         return ("here", "") if there else ("absent", f"{folder} has no config.json")
+    if entry.source == "onnx":
+        return _graph_state(entry.id)
     if entry.source == "hf":
         return ("offline", "") if is_offline() else ("hub", "")
     return "folder", ""
+
+
+def _graph_state(id: str) -> tuple[str, str]:
+    from headstart.errors import MissingExtra
+    from headstart.sources.graphs.read import need_packages
+    from headstart.sources.onnx import split_id
+
+    place, _ = split_id(id)
+    if not place.exists():
+        return "absent", f"there is no {place}"
+    try:
+        need_packages()
+    except MissingExtra as error:
+        return "install", str(error)
+    return "here", ""
 
 
 def _task(card: BackboneCard) -> str:

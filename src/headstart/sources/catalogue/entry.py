@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
@@ -28,8 +29,9 @@ TASKS: tuple[str, ...] = get_args(Task)
 # Downloads a month from the hub, by order of magnitude; for other places the nearest guess.
 Use = Literal["10M+", "1M+", "100k+", "10k+", "1k+", "under 1k"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Count = Annotated[int, Field(gt=0)]
-# Whatever of these is missing needs a reason in `unknown`; the width only where the model runs.
+Count = Annotated[int, Field(gt=0, strict=True)]
+Yes = Annotated[bool, Field(strict=True)]  # "no" in quotes is no answer
+# Whatever of these is missing needs a reason in `unknown`.
 EXPECTED = ("parameters", "operations", "published", "licence", "use", "width")
 
 
@@ -43,7 +45,7 @@ class Example(_Strict):
     pixels: tuple[Count, Count] | None = None  # height, width
     tokens: Count | None = None
     rate: Count | None = None  # Hz
-    seconds: Annotated[float, Field(gt=0)] | None = None
+    seconds: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
@@ -89,7 +91,7 @@ class Entry(_Strict):
     modality: Text
     family: Text
     task: Task
-    runs: bool = True
+    runs: Yes = True
     why: str = ""  # why it does not run, and what would help
     example: Example
     parameters: Count | None = None
@@ -115,8 +117,7 @@ class Entry(_Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        needed = [name for name in EXPECTED if name != "width" or self.runs]
-        missing = [name for name in needed if not getattr(self, name)]
+        missing = [name for name in EXPECTED if not getattr(self, name)]
         for name in missing:
             if name not in self.unknown:
                 raise ValueError(f"{name} is missing; give it, or a reason as unknown.{name}")
@@ -130,6 +131,10 @@ class Entry(_Strict):
         counted = self.parameters or self.operations
         if counted and self.build is None and not self.figures:
             raise ValueError('figures without build need their origin: figures = "..."')
+        if (self.whole_parameters or self.parameters or 0) < (self.parameters or 0):
+            raise ValueError("whole_parameters cannot be fewer than parameters, its part")
+        if not all(isfinite(figure.value) for figure in self.published):
+            raise ValueError("published: a value that is no finite number says nothing")
         if self.labels and self.label_names:
             raise ValueError("labels names a set, label_names lists them; give one of the two")
         if self.use and not self.use_date:

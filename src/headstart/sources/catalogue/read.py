@@ -43,6 +43,22 @@ def find(id: str, files: Sequence[Path] = ()) -> Entry | None:
     return next((one for one in entries(files) if wanted & {one.id, *one.also}), None)
 
 
+def placed(id: str, folder: Path) -> str:
+    """Return an id of files (`local:`, `onnx:`) with its whole path, read from `folder`.
+
+    Other ids stay as they are.
+    """
+    from headstart.sources.local import path_of
+    from headstart.sources.onnx import split_id
+
+    if id.startswith("local:"):
+        return f"local:{(folder / path_of(id)).resolve()}"
+    if id.startswith("onnx:"):
+        place, output = split_id(id, folder)
+        return f"onnx:{place.resolve()}" + (f"#{output}" if output else "")
+    return id
+
+
 def label_set(name: str, beside: Path | None = None) -> tuple[str, ...]:
     """Return the labels of a named set, in order of the outputs.
 
@@ -119,10 +135,7 @@ def _entry(
             entry = entry.model_copy(update={"label_names": names})
         except UsageError as error:
             raise UsageError(f"{place}: {error}") from None
-    if entry.id.startswith("local:"):  # relative to the file, not to where one happens to stand
-        folder = path.parent / Path(entry.id.removeprefix("local:")).expanduser()
-        entry = entry.model_copy(update={"id": f"local:{folder.resolve()}"})
-    return entry
+    return entry.model_copy(update={"id": placed(entry.id, path.parent)})
 
 
 def _said(error: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@ the way to the output for one example, by name, in the order of the graph.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -56,13 +57,14 @@ class Feature:
 
 def find_feature(
     model: Any, tensors: Mapping[str, np.ndarray], modality: str, *, steps: int = 0,
-    single: bool = False, where: str = "",
+    single: bool = False, side: tuple[int, int] = (1, 1), where: str = "",
 ) -> Feature:  # fmt: skip
     """Return the feature of a model of which none was named.
 
     An output whose name says that it is an embedding; else what the last classifier reads, or the
     pooling that ends the network; for texts the last hidden state. `steps`: tokens of the trial
-    example. `single`: the graph takes one clip and gives its frames. Raises ModelError.
+    example. `single`: the graph takes one clip and gives its frames. `side`: height and width of
+    the pictures that it takes. Raises ModelError.
     """
     outputs = [value.name for value in model.graph.output]
     for known in EMBEDDINGS[modality]:
@@ -70,7 +72,8 @@ def find_feature(
             if name.lower().partition(":")[0] == known and name in tensors:
                 if known == "pooler_output" and _untrained_pooler(model, name):
                     continue
-                return _pooled(model, tensors, name, modality, single, f"the output {name!r}")
+                why = f"the output {name!r}"
+                return _pooled(model, tensors, name, modality, single, side, why)
     first = next((name for name in outputs if _is_float(tensors.get(name))), None)
     if first is None:
         raise ModelError(
@@ -82,12 +85,12 @@ def find_feature(
         hidden = _last_hidden(model, name, tensors, steps)
         if hidden is not None:
             return Feature(hidden, "mean", f"the mean over the tokens of {hidden!r}")
-    return _pooled(model, tensors, name, modality, single, why)
+    return _pooled(model, tensors, name, modality, single, side, why)
 
 
 def named_feature(
     model: Any, tensors: Mapping[str, np.ndarray], name: str, modality: str, *,
-    single: bool = False, where: str = "",
+    single: bool = False, side: tuple[int, int] = (1, 1), where: str = "",
 ) -> Feature:  # fmt: skip
     """Return the feature that a person named. Raises ModelError that lists the names there are."""
     if name not in tensors or not _is_float(tensors[name]):
@@ -99,7 +102,7 @@ def named_feature(
             f"{', '.join(map(repr, outputs[:SHOWN]))}; the last values inside that could serve: "
             f"{', '.join(map(repr, inner)) or 'none'}."
         )
-    return _pooled(model, tensors, name, modality, single, f"{name!r}, as asked")
+    return _pooled(model, tensors, name, modality, single, side, f"{name!r}, as asked")
 
 
 def before_classifier(
@@ -172,19 +175,26 @@ def cut(model: Any, names: Collection[str]) -> Any:
 
 
 def _pooled(
-    model: Any, tensors: Mapping[str, np.ndarray], name: str, modality: str, single: bool, why: str
-) -> Feature:
+    model: Any, tensors: Mapping[str, np.ndarray], name: str, modality: str, single: bool,
+    side: tuple[int, int], why: str,
+) -> Feature:  # fmt: skip
     shape = tensors[name].shape
     if single:
         return Feature(name, "frames", why)
     if len(shape) == 4 and modality != "text":
-        last = shape[1] == shape[2] and shape[3] != shape[2]
-        return Feature(name, "map" if last else "average", why)
+        return Feature(name, "map" if _channels_last(shape, side) else "average", why)
     if len(shape) == 3:
         tokens = [part.name.rpartition(".")[2] for part in model.graph.initializer]
         first = modality == "image" and any(token in CLASS_TOKENS for token in tokens)
         return Feature(name, "cls" if first else "mean", why)
     return Feature(name, "flat", why)
+
+
+def _channels_last(shape: tuple[int, ...], side: tuple[int, int]) -> bool:
+    """Whether (1, a, b, c) is (1, h, w, c): a : b is nearer to the pictures' h : w than b : c."""
+    a, b, c = (max(1, size) for size in shape[1:])
+    wanted = math.log(side[0] / side[1])
+    return abs(math.log(a / b) - wanted) < abs(math.log(b / c) - wanted)
 
 
 def _pools_all(value: np.ndarray) -> bool:

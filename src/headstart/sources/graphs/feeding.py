@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from headstart.errors import ModelError
 from headstart.sources.backbone import Batch
 from headstart.sources.graphs.feature import Feature
 from headstart.sources.graphs.inputs import Given, Taken
@@ -40,6 +41,11 @@ def embeddings(session: Any, taking: Taken, feature: Feature, batch: Batch) -> n
         for part, feeds, mask in _runs(taking, arrays):
             (found,) = run_session(session, [feature.tensor], feeds)
             pooled = pool(feature, found, mask)
+            if len(pooled) != len(next(iter(feeds.values()))) and not taking.single:
+                raise ModelError(
+                    f"The value {feature.tensor!r} of the ONNX graph has {len(pooled)} rows for "
+                    f"{len(part)} examples, so it is no feature of each. Name another with '#'."
+                )
             rows.append(chosen[part])
             parts.append(pooled[: len(part)])
     order = np.argsort(np.concatenate(rows))

@@ -16,6 +16,7 @@ from headstart.data.modality.base import Decoded, InputSpec
 from headstart.errors import ModelError
 from headstart.sources.backbone import Backbone, BackboneCard, Batch, Stage, need_trainable
 from headstart.sources.cards import read_card_facts
+from headstart.sources.catalogue.match import informed
 from headstart.sources.folder import wants_cls
 from headstart.sources.graphs.feature import Feature, ancestors, cut, find_feature, named_feature
 from headstart.sources.graphs.feeding import make_module, one_by_one
@@ -27,6 +28,7 @@ from headstart.sources.graphs.inputs import (
     preparation_for,
     taken,
 )
+from headstart.sources.graphs.proving import one_at_a_time, settled, takes_two
 from headstart.sources.graphs.read import read_graph
 from headstart.sources.graphs.session import open_session, run_session
 from headstart.sources.oneline import one_line
@@ -106,6 +108,11 @@ def open_graph(path: Path, *, id: str, source: str, output: str | None = None) -
     tensors = _trial(model, taking, batch, path)
     feature = _feature(model, taking, tensors, batch, output, path)
     small = cut(model, [feature.tensor])
+    session = open_session(small.SerializeToString())
+    feature = settled(session, taking, feature, batch, path)
+    if taking.rows is None and not takes_two(session, taking, feature, batch):
+        taking = one_at_a_time(small, taking)
+        session = open_session(small.SerializeToString())
     _note_choice(small, feature)
     graph = small.SerializeToString(deterministic=True)
     width = feature.width(tensors[feature.tensor].shape)
@@ -124,8 +131,8 @@ def open_graph(path: Path, *, id: str, source: str, output: str | None = None) -
         **{**facts, **_stated(model)},
     )
     return OnnxBackbone(
-        card=card,
-        module=make_module(open_session(graph), taking, feature),
+        card=informed(card, None),
+        module=make_module(session, taking, feature),
         width=width,
         fingerprint=_fingerprint(graph, preparation),
         spec=preparation.run.spec,
@@ -169,14 +176,17 @@ def _feature(
     model: Any, taking: Taken, tensors: dict[str, np.ndarray], batch: Batch, output: str | None,
     path: Path,
 ) -> Feature:  # fmt: skip
-    where, single = str(path), taking.single
+    where, main = str(path), next(iter(batch.values()))
+    said: dict[str, Any] = {"single": taking.single, "where": where}
+    if taking.modality == "image":
+        said["side"] = tuple(main.shape[2:])
     if output is not None:
-        return named_feature(model, tensors, output, taking.modality, single=single, where=where)
+        return named_feature(model, tensors, output, taking.modality, **said)
     chosen = metadata(model).get(CHOSEN)
     if chosen is not None:
         return _chosen(chosen, tensors, where)
-    steps = taking.steps or next(iter(batch.values())).shape[-1]
-    found = find_feature(model, tensors, taking.modality, steps=steps, single=single, where=where)
+    steps = taking.steps or main.shape[-1]
+    found = find_feature(model, tensors, taking.modality, steps=steps, **said)
     if taking.modality == "text" and found.pooling == "mean" and wants_cls(files_of(path)):
         return replace(found, pooling="cls")
     return found

@@ -180,6 +180,8 @@ def _given(value: Any) -> Given:
     import onnx
 
     kind = value.type.tensor_type
+    if not kind.elem_type:  # a sequence, a map
+        return Given(value.name, np.dtype(object), ())
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     dims = tuple(
         int(dim.dim_value) if dim.HasField("dim_value") and dim.dim_value > 0 else None

@@ -52,9 +52,22 @@ def read_graph(path: Path) -> Any:
         raise ModelError(
             f"{path} ({size} bytes) is no ONNX file: it holds no graph. Fetch or export it again."
         )
+    if any(isinstance(text, bytes) for text in _texts(model)):  # protobuf's way to say: no UTF-8
+        raise ModelError(f"{path} is damaged: a name in it is no text. Fetch or export it again.")
     _refuse_libraries(model, path)
     _take_in(model, path, size)
     return model
+
+
+def _texts(message: Any) -> Iterator[Any]:
+    """Yield every string of the message and of those inside it."""
+    for field, value in message.ListFields():
+        many = value if hasattr(value, "append") or hasattr(value, "add") else [value]
+        if field.type == field.TYPE_STRING:
+            yield from many
+        elif field.type == field.TYPE_MESSAGE:
+            for one in many:
+                yield from _texts(one)
 
 
 def _refuse_large(path: Path, size: int) -> None:
