@@ -42,9 +42,14 @@ def fresh(module: str, *arguments: str, setting: Mapping[str, str] | None = None
     return result
 
 
+def place_of(folder: Path, title: str) -> Path:
+    """Return where `kept` keeps a measurement."""
+    return folder / f"{re.sub(r'[^a-z0-9._]+', '-', title.lower())}.json"
+
+
 def kept(folder: Path, title: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return the measurement `title` from `folder`, or make it and keep it there as JSON."""
-    path = folder / f"{re.sub(r'[^a-z0-9._]+', '-', title.lower())}.json"
+    path = place_of(folder, title)
     if not path.exists():
         found = make()
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,8 @@ from headstart.records import Advice, AdviceNode
 from headstart.report.advised import MARK, shown
 from headstart.run.advising import advise
 from headstart.run.following import transfer_command
-from headstart.run.scene import Scene, facts_of, least_seconds, rare
+from headstart.run.rare import rare_classes
+from headstart.run.scene import Scene, facts_of, least_seconds
 from runs_for_tests import reviews, write_photos
 from sources_for_tests import write_model
 
@@ -116,11 +117,13 @@ def test_a_rare_class_is_named() -> None:
     labels = ["good"] * 76 + ["bad"] * 4
     data = open_dataset((texts, labels)).splits.train
     count = int((data.targets == data.task.labels.index("bad")).sum())
-    (note,) = rare(data)
+    (note,) = rare_classes(data)
     assert f"The class 'bad' has {count} of {len(data)} training examples" in note
-    assert not rare(open_dataset(reviews(80)).splits.train)
-    assert not rare(open_dataset(reviews(16)).splits.train)  # all are rare: the tree says so
-    assert not rare(dataset("text", "regression", 40))
+    assert not rare_classes(open_dataset(reviews(80)).splits.train)
+    assert not rare_classes(
+        open_dataset(reviews(16)).splits.train
+    )  # all are rare: the tree says so
+    assert not rare_classes(dataset("text", "regression", 40))
 
 
 def test_the_terminal_shows_the_way_and_all_of_the_tree_on_request() -> None:

@@ -192,13 +192,13 @@ def test_facts_of_advice() -> None:
     assert advice.collect(samples.classification()) is None
     facts = advice.collect(samples.classification(advice=samples.advice()))
     assert facts is not None
-    plain = [tuple(cell.replace("\u00a0", " ") for cell in row) for row in facts.costs]
+    plain = [tuple(cell.replace("\u00a0", " ") for cell in row[:3]) for row in facts.costs]
     assert plain == [
         ("Full fine-tuning", "2 min 0 s", "2 min 28 s"),
         ("test part", "3.0 s", ""),
         ("time in all", "2 min 3 s", "5 min 54 s"),
         ("memory at most", "3.8 GB", ""),
-        ("disk", "20 MB", "17 MB"),
+        ("disk at most", "20 MB", "17 MB"),
         ("CO2", "0.5 g of CO2", "1.4 kg of CO2"),
     ]
     page = advice.render(facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import doctest
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +142,23 @@ def test_both_rules_are_told_where_both_decide(many: Dataset) -> None:
     assert "It is ahead of 'probe', which is simpler" in because
     # Even with its probe, it gives way to that, not to the simple model, which the probe beats.
     assert chosen(many, [simple, *pair(many, 6, 5)])[0] == "probe"
+
+
+def test_what_misses_a_rare_class_is_no_simpler_way_to_the_same(many: Dataset) -> None:
+    """6 of 160 are of class 2: who misses them all and errs nowhere else is nearly as accurate."""
+    targets = np.where(np.arange(160) < 6, 2, np.arange(160) % 2)
+    data = replace(many, targets=targets)
+    probe = entry(data, "probe", 4, first=50)
+    misses = entry(data, "simple", 6, role="baseline")
+    name, because = chosen(data, [misses, probe])
+    assert name == "probe"
+    label = data.task.labels[2]
+    assert f"it misses the rare class {label!r} (6 of 6 held-out training examples right" in because
+    assert "against 0, p = 0.031)" in because and "No clear difference" in because
+    finds_one = entry(data, "simple", 5, role="baseline")
+    assert chosen(data, [finds_one, probe])[0] == "simple", "5 of 5 is within chance"
+    common = entry(data, "simple", 8, role="baseline", first=50)
+    assert chosen(data, [common, probe])[0] == "simple", "a common class is in the accuracy"
 
 
 def test_a_network_from_scratch_must_be_clearly_better_too(data: Dataset) -> None:

@@ -335,7 +335,7 @@ class Cost(Frozen):
 
     seconds: float | None = None
     memory: float | None = Field(default=None, description="Largest use of memory, MB.")
-    disk: float | None = Field(default=None, description="Written while it runs, MB.")
+    disk: float | None = Field(default=None, description="Most that lay there at once, MB.")
     grams: float | None = Field(default=None, description="Grams of CO2.")
 
 

@@ -126,18 +126,23 @@ class FromScratch:
             method=self.name,
             backbone=backbone,
             head=self._head(backbone, context),
-            plan=lambda steps: (self._phase(backbone, context, steps),),
+            plan=lambda steps: self.phases(backbone, context, steps),
             epochs=self.epochs,
-            batch=min(self.batch, max(2, len(context.training) // 4)),
+            batch=self.examples(len(context.training)),
             patience=self.patience,
             precision=precision_for(backbone.module),
             settings=repr(self),
         )
         return fit(training, context)
 
-    def _phase(self, backbone: Backbone, context: Context, steps: int) -> Phase:
+    def examples(self, training: int) -> int:
+        """Return how many examples a step has: four steps an epoch, where there are few."""
+        return min(self.batch, max(2, training // 4))
+
+    def phases(self, backbone: Backbone, context: Context, steps: int) -> tuple[Phase, ...]:
+        """Return the schedule for so many steps: everything moves, at one rate."""
         rate = SCRATCH_RATES[norm_of(backbone.module)]
-        return Phase(
+        phase = Phase(
             name="from scratch",
             steps=steps,
             rates={stage.name: rate for stage in backbone.stages} | {"head": rate},
@@ -145,6 +150,7 @@ class FromScratch:
             weight_decay=self.weight_decay,
             norm="trained",
         )
+        return (phase,)
 
     def _head(self, backbone: Backbone, context: Context) -> ScaledLinear:
         with torch.random.fork_rng(devices=[]):

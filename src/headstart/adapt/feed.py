@@ -23,6 +23,7 @@ from headstart.sources.backbone import Backbone, Batch
 
 MEMORY_SHARE = 0.25  # of the machine's memory that prepared examples may take
 CHUNK = 32
+SAMPLED = 4  # examples that are looked at before all are prepared
 SMALL = 4096  # values an example, up to which a tensor of a shell is real
 
 
@@ -58,7 +59,7 @@ class Feed:
         self.lengths = self._lengths()
 
     def _prepare(self, progress: Progress) -> None:
-        sample = [self._decode_row(row) for row in range(min(4, len(self._inputs)))]
+        sample = [self._decode_row(row) for row in range(min(SAMPLED, len(self._inputs)))]
         alone = [self._backbone.preprocess([example]) for example in sample]
         size = max(_bytes_of(batch) for batch in alone)
         self.count = len(self._inputs) * (1 + self.views)
@@ -118,6 +119,14 @@ class Feed:
                         changed[name] = batch[name].clone()
                     changed[name][at : at + 1] = value
         return changed
+
+    @property
+    def bytes_each(self) -> float:
+        """Bytes of memory that a prepared example takes; 0 where none is kept, or for a text."""
+        if self._stacked is not None:
+            return _bytes_of(self._stacked) / self.count
+        kept = self._decoded or []
+        return sum(getattr(one, "nbytes", 0) for one in kept) / max(1, len(kept))
 
     def _lengths(self) -> np.ndarray | None:
         if self._inputs.modality != "text":

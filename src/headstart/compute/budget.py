@@ -39,6 +39,7 @@ class Budget:
 
     seconds: float
     started: float = field(default_factory=time.monotonic)
+    processor: float = field(default_factory=time.process_time)  # of this process, at its start
 
     @property
     def spent(self) -> float:
@@ -47,6 +48,11 @@ class Budget:
     @property
     def left(self) -> float:
         return max(0.0, self.seconds - self.spent)
+
+    @property
+    def busy(self) -> float:
+        """How many cores this process has kept busy since then, on average."""
+        return max(0.0, time.process_time() - self.processor) / max(1e-9, self.spent)
 
 
 class Stopwatch:

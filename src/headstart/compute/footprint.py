@@ -14,28 +14,30 @@ GRID = 475.0  # g CO2 a kWh
 class Power:
     """Electric power and where it comes from.
 
-    `watts` a core: what a server's CPU, its memory and cooling come to, roughly. `grid`: grams of
-    CO2 a kWh; the default is the world's average of 2018 (IEA, Global Energy & CO2 Status Report).
+    `watts` a busy core: what a server's CPU, its memory and cooling come to, roughly. `grid`: grams
+    of CO2 a kWh; the default is the world's average of 2018 (IEA, Global Energy & CO2 Status
+    Report).
     """
 
     watts: float = WATTS
     grid: float = GRID
 
-    def grams(self, seconds: float, cores: int) -> float:
-        """Return grams of CO2.
+    def grams(self, seconds: float, cores: float) -> float:
+        """Return grams of CO2 of so many seconds with so many cores busy on average.
 
         >>> Power(10.0, 475.0).grams(3600.0, 2)
         9.5
         """
         return seconds / 3600.0 * self.watts * cores / 1000.0 * self.grid
 
-    def words(self, cores: int) -> str:
-        """Name the assumption."""
+    def words(self, busy: float, cores: int) -> str:
+        """Name the assumption. `busy`: cores that were, on average, when it was estimated."""
         known = "the world's average of 2018, IEA" if self.grid == GRID else "as given"
         return (
-            f"{self.watts:g} W a core with memory and cooling, {cores} of them busy all the time; "
-            f"{self.grid:g} g CO2 a kWh ({known}). An assumption, not a measurement: set both with "
-            "--watts and --grid of headstart advise. A GPU is not counted"
+            f"{self.watts:g} W a core that is busy, with memory and cooling, and "
+            f"{self.grid:g} g a kWh ({known}): assumptions, not measurements; --watts and --grid "
+            f"of headstart advise set them. What is expected takes {busy:.1f} of {cores} cores for "
+            "busy, as so far; what happened, the processor's own seconds. A GPU is not counted"
         )
 
 

@@ -147,6 +147,10 @@ class Extractor:
         }
         return Store(self._key(engine), self.backbone.width, root=self._root, about=about)
 
+    def lacking(self, inputs: Unlabelled) -> int:
+        """Return how many of the examples have no features in the store yet."""
+        return len(self._stored(inputs)[1])
+
     def _stored(self, inputs: Unlabelled) -> tuple[Store | None, np.ndarray]:
         """Return the store that has most of the features, and the rows that it lacks.
 

@@ -12,13 +12,14 @@ from headstart.features.crew import crew
 from headstart.features.extract import Extractor
 
 TIMED = 64  # examples
+AGAIN = 4  # times at most that fewer are timed
 
 
 def seconds_per_thousand(extractor: Extractor, inputs: Unlabelled) -> float:
     """Return the seconds that 1,000 examples take: decoding, preprocessing, the forward pass.
 
     Measured on up to 64 examples with the engine that the extractor uses, after a first batch that
-    is not counted; the store plays no part.
+    is not counted; where there are fewer, the best of up to four times. The store plays no part.
     """
     everything = np.arange(len(inputs))
     rows = np.unique(np.linspace(0, len(inputs) - 1, TIMED).astype(np.int64))
@@ -27,10 +28,13 @@ def seconds_per_thousand(extractor: Extractor, inputs: Unlabelled) -> float:
         choice = extractor._chosen(inputs, len(everything), None, pool)
         for _ in extractor._features(inputs, rows[: COUNT // 4], choice, pool):
             pass
-        start = time.perf_counter()
-        for _ in extractor._features(inputs, rows, choice, pool):
-            pass
-    return 1000.0 * (time.perf_counter() - start) / len(rows)
+        best = float("inf")
+        for _ in range(min(AGAIN, TIMED // len(rows))):
+            start = time.perf_counter()
+            for _ in extractor._features(inputs, rows, choice, pool):
+                pass
+            best = min(best, time.perf_counter() - start)
+    return 1000.0 * best / len(rows)
 
 
 def working_memory(extractor: Extractor, inputs: Unlabelled) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from headstart.records import Advice, AdviceNode, Cost
 from headstart.report import words
@@ -51,23 +51,40 @@ def cost_text(cost: Cost) -> str:
     return ", ".join(found)
 
 
-def compared(advice: Advice) -> list[tuple[str, str, str]]:
-    """Return (what, expected, happened) a row: parts, then the whole; "" where there is nothing."""
+class Compared(NamedTuple):
+    """One cost: what it is of, expected and happened ("" where there is nothing), from what."""
+
+    what: str
+    expected: str
+    happened: str
+    rests_on: str = ""
+
+
+def compared(advice: Advice) -> list[Compared]:
+    """Return a row a part, then those of the whole."""
     rows = []
     for part in advice.estimates:
         took = "" if part.happened is None else words.duration(part.happened)
-        rows.append((part.what, words.duration(part.seconds), took))
+        if _left_out(advice, part.method):
+            took = "left out"
+        rows.append(Compared(part.what, words.duration(part.seconds), took, part.rests_on))
     after = advice.happened or Cost()
     whole: tuple[tuple[str, float | None, float | None, Callable[[float], str]], ...] = (
         ("time in all", advice.estimated.seconds, after.seconds, words.duration),
         ("memory at most", advice.estimated.memory, after.memory, sized),
-        ("disk", advice.estimated.disk, after.disk, sized),
+        ("disk at most", advice.estimated.disk, after.disk, sized),
         ("CO2", advice.estimated.grams, after.grams, weighed),
     )
     for what, expected, happened, write in whole:
         if expected is not None or happened is not None:
-            rows.append((what, _written(expected, write), _written(happened, write)))
+            rows.append(Compared(what, _written(expected, write), _written(happened, write)))
     return rows
+
+
+def _left_out(advice: Advice, method: str) -> bool:
+    """Say whether a training was expected, which the second look at the data did without."""
+    always = ("", "simple", "probe", "from scratch")
+    return advice.decided and method not in (*always, *advice.methods)
 
 
 def _written(value: float | None, write: Callable[[float], str]) -> str:
@@ -143,6 +160,7 @@ def _costs(advice: Advice) -> Table:
     table.add_column("expected", justify="right", no_wrap=True)
     if advice.happened:
         table.add_column("happened", justify="right", no_wrap=True)
+    table.add_column("rests on", style="dim", overflow="fold")
     for row in compared(advice):
-        table.add_row(*(row if advice.happened else row[:2]))
+        table.add_row(*(row if advice.happened else (row.what, row.expected, row.rests_on)))
     return table

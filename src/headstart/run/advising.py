@@ -22,12 +22,13 @@ from headstart.features.store import cache_folder
 from headstart.ranking.advise import advise as walked
 from headstart.ranking.rank import rank
 from headstart.ranking.tree import Fact
-from headstart.records import Advice
+from headstart.records import Advice, Estimate
 from headstart.run.choosing import Entry, best, mistakes
 from headstart.run.domains import domain_accuracy
-from headstart.run.estimate import happened, planned
+from headstart.run.estimate import happened, planned, solved
 from headstart.run.following import transfer_command
 from headstart.run.models import answering, opened
+from headstart.run.rare import rare_classes
 from headstart.run.scene import (
     Forecasts,
     Scene,
@@ -36,7 +37,6 @@ from headstart.run.scene import (
     lead,
     least_seconds,
     look,
-    rare,
 )
 
 PROBED = 3  # models whose probes are made on all the data; of more, the first of a ranking
@@ -49,17 +49,26 @@ class Guide:
     scene: Scene
     power: Power = field(default_factory=Power)
     more: dict[str, Fact] = field(default_factory=dict)  # facts that a person gave
-    spent: Callable[[], float] = lambda: 0.0  # seconds since the run began
+    clock: Budget | None = None  # that of the run; None: it begins here
     before: Advice | None = None  # what a run that goes on had decided: times may differ now
     sights: Sights = field(init=False)
     costs: Forecasts = field(init=False)
     advice: Advice = field(init=False)
     _of: str | None = field(init=False, default=None)  # the model that `costs` are of
+    asking: float | None = field(init=False, default=None)  # seconds that the test part took
+    _clock: Budget = field(init=False)
+    _solved: list[Estimate] = field(init=False)
     _disk: int = field(init=False, default=0)
+    _most: int = field(init=False, default=0)  # bytes on disk
 
     def __post_init__(self) -> None:
+        self._clock = self.clock or Budget(self.scene.seconds)
         self._disk = size_of(cache_folder() / "features")
         self.sights = look(self.scene)
+        self._solved = solved(self.scene, self.sights)
+        # Training gets what these leave, and the tree is asked again when they are done.
+        left = self._clock.left - sum(part.seconds for part in self._solved)
+        self.scene = replace(self.scene, seconds=max(0.0, left))
         leader = self.sights.leader()
         source = leader.source if leader else None
         self._foresee(source)
@@ -101,10 +110,17 @@ class Guide:
         kept = ("estimates", "estimated", "assumption", "notes")
         return found.model_copy(update={name: getattr(self.advice, name) for name in kept})
 
-    def told(self, entries: Sequence[Entry], seconds: float, folder: Path) -> Advice:
-        """Return the advice with what happened so far."""
+    def weigh(self, folder: Path) -> None:
+        """Look at how much lies on disk now; the most counts."""
         disk = size_of(folder) + max(0, size_of(cache_folder() / "features") - self._disk)
-        return happened(self.advice, entries, seconds, float(disk), self.power)
+        self._most = max(self._most, disk)
+
+    def told(self, entries: Sequence[Entry], folder: Path) -> Advice:
+        """Return the advice with what happened so far."""
+        self.weigh(folder)
+        return happened(
+            self.advice, entries, self._clock, float(self._most), self.power, self.asking
+        )
 
     def _foresee(self, source: BackboneFeaturiser | None) -> None:
         self._of = source.backbone.card.id if source else None
@@ -115,12 +131,14 @@ class Guide:
         return walked(facts).model_copy(update={"model": self._of})
 
     def _estimated(self, advice: Advice) -> Advice:
-        plan = planned(self.scene, self.sights, self.costs, advice.methods, self.power, self.spent)
-        notes = rare(self.scene.data)
+        plan = planned(
+            self.scene, self.sights, self.costs, advice, self.power, self._clock, self._solved
+        )
+        notes = rare_classes(self.scene.data)
         notes += [f"Training could not be timed: {self.costs.why}"] if self.costs.why else []
         update = {
             "estimates": plan.parts, "estimated": plan.cost, "notes": notes,
-            "assumption": self.power.words(machine().cores),
+            "assumption": self.power.words(self._clock.busy, machine().cores),
         }  # fmt: skip
         return advice.model_copy(update=update)
 
@@ -186,7 +204,7 @@ def advise(
         train, found, seed=seed, allow_pickle=allow_pickle, progress=watching, say=say
     )
     scene = Scene(
-        train, own, len(splits.test), found, clock.seconds, seed, watching, say,
+        train, own, len(splits.test), found, clock.left, seed, watching, say,
         least_seconds(clock.seconds),
     )  # fmt: skip
     more: dict[str, Fact] = {} if other_tasks is None else {"other_tasks": other_tasks}
@@ -197,7 +215,7 @@ def advise(
             )
         others = _unlabelled(target_domain, train.inputs.modality, input, encoding, root, watching)
         more["domain_accuracy"] = domain_accuracy(found[0], train.inputs, others, seed=seed)
-    advice = Guide(scene, power, more, lambda: clock.spent).advice
+    advice = Guide(scene, power, more, clock).advice
     asked = {
         "budget": budget, "input": input, "target": target, "test": test, "group": group,
         "task": task, "modality": modality, "encoding": encoding, "root": root, "seed": seed,

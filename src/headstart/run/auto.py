@@ -29,7 +29,7 @@ def foresee(job: Job) -> None:
         least_seconds(job.budget.seconds),
     )  # fmt: skip
     kept = job.folder.read().advice if (job.folder.path / RECORD).exists() else None
-    job.guide = Guide(scene, before=kept, spent=lambda: job.budget.spent)
+    job.guide = Guide(scene, before=kept, clock=job.budget)
     advice = job.guide.advice
     job.mention(f"Expected: {cost_text(advice.estimated)}. Advice so far: {advice.title}.")
 

@@ -69,6 +69,9 @@ def finish(job: Job) -> RunRecord:
             f"The run took {took}: what has to be done takes its time, and a training gets "
             f"{least_seconds(job.budget.seconds):.3g} s at least."
         )
+    hand.chosen.trained.adapted.save(job.folder.path / "model")
+    if job.guide is not None:
+        job.guide.asking = sum(asked.predicting.values())
     record = _record(job, hand, judgement, asked, rivals)
     _write(job, record, hand.chosen, asked.scores, judgement.truth)
     return record
@@ -197,7 +200,6 @@ def _write(
     job: Job, record: RunRecord, chosen: Entry, scores: dict[str, np.ndarray], truth: np.ndarray
 ) -> None:
     folder, test, task = job.folder, job.opened.splits.test, job.data.task
-    chosen.trained.adapted.save(folder.path / "model")
     folder.write("model/README.md", model_card(record))
     columns: dict[str, Any] = {
         "truth": readable(task, truth),

@@ -5,7 +5,8 @@ best must give way to a simpler one. Between a pretrained model that was adapted
 owes nothing to pretraining (or the model as it came): unless the best is clearly better, at 5 %.
 Where the examples are so few that they would miss even a lead of 5 points, "not clearly better"
 says nothing, and the best stays if it is ahead at all: that pretrained features help where labels
-are few is what experience says.
+are few is what experience says. Nor does accuracy speak of rare classes: a result that finds one
+clearly less often is no simpler way to the same.
 Between adapted pretrained models, which cost the same to serve: only if it is ahead by no more than
 one standard error (Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984,
 section 3.4.3), that of the paired difference. Held-out examples are few, and significance there
@@ -25,6 +26,7 @@ from headstart.evaluate.metrics import metric
 from headstart.evaluate.verdict import number, paired, signed
 from headstart.records import Comparison, TaskFacts
 from headstart.run.choosing import Entry, best
+from headstart.run.rare import rare_class_won
 
 CONSTANT, SIMPLE, AS_IT_CAME, SOLVED, TRAINED = range(5)
 RESAMPLES = 500
@@ -48,7 +50,8 @@ class Held:
 
     error: standard error of the paired difference, in the metric's unit; nan where nothing is known
     of it. adapted: both are adapted pretrained models. words: both values and their difference.
-    telling: a lead of LEAD would have been found, or nothing pretrained is in the lead.
+    telling: a lead of LEAD would have been found, or nothing pretrained is in the lead. rare: the
+    rare class that the leader finds clearly more often, in words.
     """
 
     comparison: Comparison
@@ -56,6 +59,7 @@ class Held:
     adapted: bool
     words: str
     telling: bool = True
+    rare: str = ""
 
     @property
     def tested(self) -> bool:
@@ -65,6 +69,8 @@ class Held:
     @property
     def even(self) -> bool:
         """Say whether the leader must give way to the other, if that one is simpler."""
+        if self.rare:
+            return False
         if self.tested:
             return self.comparison.answer != "helps"
         return not self.comparison.difference.value > (self.error if self.adapted else 0.0)
@@ -139,11 +145,15 @@ def _best_words(held: Sequence[Held], beaten: Mapping[str, Comparison | None]) -
     closest = min(rivals, key=lambda c: c.difference.value)
     if all(h.comparison.answer == "helps" for h in held):
         return f"it is clearly better than every simpler result. {closest.words}"
-    ahead = [h for h in held if not h.tested and not h.even]
+    ahead = [h for h in held if not h.tested and not h.even and not h.rare]
     words = ["it is the best on held-out examples."]
     if any(h.tested for h in held):
         words.append(closest.words)
     words += [_beaten_words(one) for one in beaten.values() if one is not None]
+    words += [
+        f"{h.comparison.against!r} is simpler, and yet no choice: it misses {h.rare}."
+        for h in held if h.rare and h.comparison.answer != "helps"
+    ]  # fmt: skip
     if ahead:
         near = min(ahead, key=lambda h: h.comparison.difference.value)
         rule = (
@@ -232,5 +242,6 @@ def _on(
         adapted = leader.role == entry.role == "candidate"
         unit = abs(values[1]) if of.scale == "loss" else 1.0
         telling = leader.role != "candidate" or not POWER * error > LEAD * unit
-        made[entry.name] = Held(one, error, adapted, words, telling)
+        rare = rare_class_won(leader, entry, data, rows)
+        made[entry.name] = Held(one, error, adapted, words, telling, rare)
     return made

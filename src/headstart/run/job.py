@@ -75,9 +75,7 @@ class Job:
             "results": [self._result(entry) for entry in self.entries],
             "machine": machine().facts() | {"engines": self._engines()},
             "notes": self.notes,
-            "advice": self.guide.told(self.entries, self.budget.spent, self.folder.path)
-            if self.guide
-            else None,
+            "advice": self.guide.told(self.entries, self.folder.path) if self.guide else None,
         }
         return RunRecord(**(facts | more))
 

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from headstart.adapt import BASELINES, Context, Probe, Trained, held_out
+from headstart.adapt.baselines import FromScratch
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import Forecast, forecast
@@ -29,7 +30,6 @@ LOOKED_AT = 200  # training examples on which simple model and probes are tried
 WARMING = 20  # of them, to have everything imported
 DISTANCE = 1000  # training examples for the distance from the source data
 TRAINING_SHARE = 0.45  # of the time that is left, for a method that trains
-RARE = 10  # examples of a class, as the tree asks for
 LEAST_SECONDS, LEAST_SHARE = 10.0, 0.1  # such a method gets so long, or such a share of a budget
 
 
@@ -62,7 +62,7 @@ class Scene:
 
     @property
     def training_seconds(self) -> float:
-        """What a method that trains may take."""
+        """What a method that trains may take, if it began now."""
         return max(self.least, TRAINING_SHARE * self.seconds)
 
     def context(self, source: BackboneFeaturiser | None, data: Dataset | None = None) -> Context:
@@ -195,7 +195,12 @@ class Forecasts:
         assert isinstance(leaf, Leaf)
         return self._timed(FineTune(**leaf.settings["finetune"]))
 
-    def _timed(self, method: FineTune) -> Forecast | None:
+    @cached_property
+    def scratch(self) -> Forecast | None:
+        """Of the baseline from scratch: everything moves, which fine-tuning need not do."""
+        return self._timed(FromScratch())
+
+    def _timed(self, method: FineTune | FromScratch) -> Forecast | None:
         if self.source is None or not self.source.backbone.trainable or self.why:
             return None
         context = self.scene.context(self.source)
@@ -244,26 +249,6 @@ def facts_of(
             "epochs_part": lambda: passes(scene, costs.part),
         },
     )
-
-
-def rare(data: Dataset) -> list[str]:
-    """Say which class or label has so few examples that nobody can tell how well it is found."""
-    if data.task.name == "regression" or not len(data):
-        return []
-    many = data.task.name == "multi-label"
-    counts = data.targets.sum(axis=0) if many else np.bincount(data.targets)
-    counts = counts[: len(data.task.labels)]
-    least = int(counts.argmin())
-    if counts[least] >= RARE or (counts < RARE).all():  # where all are rare, the tree says so
-        return []
-    kind, more = ("label", "of it") if many else ("class", "of them")
-    others = int((counts < RARE).sum()) - 1
-    beside = f" ({others} more have fewer than {RARE})" if others else ""
-    return [
-        f"The {kind} {data.task.labels[least]!r} has {int(counts[least])} of {len(data)} training "
-        f"examples{beside}: too few to say how well it is found, whatever is trained. Label "
-        f"{RARE} or more {more}; read recall and balanced accuracy beside accuracy."
-    ]
 
 
 def memory_share(costs: Forecasts) -> float | None:

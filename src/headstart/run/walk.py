@@ -139,6 +139,8 @@ def _add(job: Job, role: str, method: Method, context: Context, *, suffix: str =
         return replace(made, adapted=replace(made.adapted, name=made.adapted.name + suffix))
 
     trained = once(key, job.folder.candidates, make)
+    if job.guide is not None:
+        job.guide.weigh(job.folder.path)  # with the checkpoints, which are as large as models
     shutil.rmtree(checkpoints, ignore_errors=True)  # what is finished needs none
     job.entries.append(Entry(role, model, method, trained))
     takes = {one.name for one in fields(method)}  # type: ignore[arg-type]

@@ -99,7 +99,7 @@ def walked(
     look = Yardstick(given, device)
     seen: list[Seen] = []
     for strength in sorted(strengths, reverse=True):
-        path.solve(strength, tolerance=CHOICE_TOLERANCE, most=40)
+        given.count_products(1 + path.solve(strength, tolerance=CHOICE_TOLERANCE, most=40))
         outputs = held_out(path.outputs, fold)
         seen.append(look(strength, outputs, path.solution.mean(dim=1)))
         if turned(seen):

@@ -16,6 +16,13 @@ from headstart.data.task import Task
 from headstart.errors import DataError, TooFewExamples
 
 
+@dataclass(slots=True)
+class Tally:
+    """Counts what a solver did: products of the features with all folds at once, or as dear."""
+
+    products: int = 0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Given:
     """Features (n, d), dense or CSR, and targets as `Dataset.targets` holds them."""
@@ -24,6 +31,12 @@ class Given:
     targets: np.ndarray
     task: Task
     folds: Folds | None  # None where the data is too small to fold
+    tally: Tally | None = None  # for whoever asks what a fit takes
+
+    def count_products(self, count: int) -> None:
+        """Note work that grows with the examples."""
+        if self.tally is not None:
+            self.tally.products += count
 
     @property
     def count(self) -> int:

@@ -98,6 +98,7 @@ def by_squares(prepared: Design, given: Given, strengths: Sequence[float]) -> So
 
 
 def _ridge(prepared: Design, given: Given, strengths: Sequence[float]) -> RidgeFit:
+    given.count_products(len(strengths))
     if given.folds is None:
         return ridge(prepared, given.signed(), strengths)
     return ridge_by_folds(prepared, given.signed(), strengths, given.folds)
@@ -112,6 +113,7 @@ def _ridge_classes(prepared: Design, given: Given, strengths: Sequence[float]) -
     seen: list[Seen] = []
     for strength in sorted(strengths, reverse=True):
         seen.append(look(strength, outputs.at(strength)))
+        given.count_products(1)
         if turned(seen):
             break
     choice = picked(seen)

@@ -100,7 +100,7 @@ class Probe:
         given = Given(features, targets, task, folds)
         check(given)
         kinds = self._kinds(given)
-        fits = [kind.fit(given, self._settings(seed)) for kind in kinds]
+        fits = [kind.fit(given, self.settings(seed)) for kind in kinds]
         found = fits[0]
         if len(fits) > 1:
             found = simplest_of_the_best(fits, given)
@@ -118,7 +118,8 @@ class Probe:
             raise UsageError(f"The head {self.head!r} takes dense features; sparse ones: {able}.")
         return [kind]
 
-    def _settings(self, seed: int) -> Settings:
+    def settings(self, seed: int) -> Settings:
+        """Return what kinds of head read of these settings."""
         return Settings(
             strengths=self.strengths,
             scalings=self.scalings,

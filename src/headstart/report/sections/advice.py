@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from headstart.records import Advice, AdviceNode, RunRecord
-from headstart.report.advised import compared
+from headstart.report.advised import Compared, compared
 from headstart.report.section import Section, fill
 from headstart.report.table import Cell, Column, Row, render_table
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The advice, and (what, expected, happened) of its costs."""
+    """The advice, and its costs: expected and happened."""
 
     advice: Advice
-    costs: tuple[tuple[str, str, str], ...]
+    costs: tuple[Compared, ...]
 
 
 def collect(record: RunRecord) -> Facts | None:
@@ -58,7 +58,8 @@ TEMPLATE = """
 <h3>Expected before anything ran, and what happened</h3>
 {{ costs }}
 <p><small>{% if advice.assumption %}CO2: {{ advice.assumption }}. {% endif %}
-Memory that happened is the most that the process ever had.
+Memory that happened is the most that the process ever had. Loading of libraries, judging and
+writing are not foreseen, nor are steps that patience saves.
 {%- for note in advice.notes %} {{ note }}{% endfor %}</small></p>
 """
 
@@ -72,7 +73,10 @@ def drawn(node: AdviceNode) -> Markup:
 def render(facts: Facts) -> str:
     columns = [Column("What", numeric=False, first=""), Column("Expected", first=""),
                Column("Happened", first="")]  # fmt: skip
-    rows = [Row(tuple(Cell(text or "–") for text in row)) for row in facts.costs]
+    rows = [
+        Row((Cell(one.what, one.rests_on), Cell(one.expected or "–"), Cell(one.happened or "–")))
+        for one in facts.costs
+    ]
     costs = render_table("Cost: expected and happened", columns, rows)
     return fill(TEMPLATE, advice=facts.advice, tree=drawn(facts.advice.tree), costs=costs)
 

@@ -59,8 +59,7 @@ def over_kernel(solve: Solve, given: Given, settings: Settings) -> Fit:
     fits = []
     for times in settings.gammas:
         gamma = times / max(1, int(np.isfinite(scale).sum()))
-        whiten = _whitening(gaussian(marks.astype(np.float64), marks.astype(np.float64), gamma))
-        mapped = gaussian(standard, marks, gamma) @ whiten.astype(np.float32)
+        mapped, whiten = mapped_by(standard, marks, gamma)
         prepared = design(mapped, scaling="none", device=device_for(mapped, given.task.outputs))
         weights, bias, strength, left_out = solve(prepared, given, settings.kernel_strengths)
         width = np.asarray([gamma], np.float32)
@@ -69,6 +68,15 @@ def over_kernel(solve: Solve, given: Given, settings: Settings) -> Fit:
         fit = finished(head, left_out, given, scale=settings.scale)
         fits.append(fit.told(head="rbf kernel", **details))
     return min(fits, key=lambda fit: fit.loss)
+
+
+def mapped_by(
+    standard: np.ndarray, marks: np.ndarray, gamma: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (n, l) whose products are the kernel's, and what whitens those to marks."""
+    exact = marks.astype(np.float64)
+    whiten = _whitening(gaussian(exact, exact, gamma))
+    return gaussian(standard, marks, gamma) @ whiten.astype(np.float32), whiten
 
 
 def _even(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,67 @@
+"""Rare classes, which accuracy does not see: a result that never finds one may be as accurate."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Int
+
+from headstart.data.dataset import Dataset
+from headstart.evaluate.verdict import ALPHA, mcnemar
+from headstart.run.choosing import Entry
+from headstart.run.scene import each_right
+
+LEAST = 10  # examples of a class, as the tree asks for
+RARE = 0.5  # of an even share of the examples: with fewer a class says little in the accuracy
+
+
+def rare_classes(data: Dataset) -> list[str]:
+    """Say which class or label has so few examples that nobody can tell how well it is found."""
+    if data.task.name == "regression" or not len(data):
+        return []
+    many = data.task.name == "multi-label"
+    counts = data.targets.sum(axis=0) if many else np.bincount(data.targets)
+    counts = counts[: len(data.task.labels)]
+    least = int(counts.argmin())
+    if counts[least] >= LEAST or (counts < LEAST).all():  # where all are rare, the tree says so
+        return []
+    kind, more = ("label", "of it") if many else ("class", "of them")
+    others = int((counts < LEAST).sum()) - 1
+    beside = f" ({others} more have fewer than {LEAST})" if others else ""
+    return [
+        f"The {kind} {data.task.labels[least]!r} has {int(counts[least])} of {len(data)} training "
+        f"examples{beside}: too few to say how well it is found, whatever is trained. Label "
+        f"{LEAST} or more {more}; read recall and balanced accuracy beside accuracy."
+    ]
+
+
+def rare_class_won(mine: Entry, theirs: Entry, data: Dataset, rows: Int[np.ndarray, " n"]) -> str:
+    """Say which rare class the first result finds clearly more often than the second; "" for none.
+
+    `rows`: examples that both were asked about unseen. Each rare class is judged by exact McNemar
+    on its own examples, corrected for their number (Bonferroni). "" too where the second is as
+    clearly better at another rare class, and for other tasks than classification.
+    """
+    if data.task.name != "classification":
+        return ""
+    truth = data.targets[rows]
+    first, second = (each_right(e.trained, data, rows) > 0.5 for e in (mine, theirs))
+    counts = np.bincount(truth, minlength=data.task.outputs)
+    few = np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / data.task.outputs))
+    won, lost = [], 0
+    for label in few:
+        at = truth == label
+        p = min(1.0, len(few) * mcnemar(first[at], second[at]))
+        if p < ALPHA:
+            gain = int(first[at].sum()) - int(second[at].sum())
+            won += [(p, _words(data.task.labels[label], first[at], second[at], p))] * (gain > 0)
+            lost += gain < 0
+    return min(won)[1] if won and not lost else ""
+
+
+def _words(
+    label: str, first: Bool[np.ndarray, " k"], second: Bool[np.ndarray, " k"], p: float
+) -> str:
+    return (
+        f"the rare class {label!r} ({first.sum()} of {len(first)} held-out training examples "
+        f"right against {second.sum()}, p = {p:.2g})"
+    )
