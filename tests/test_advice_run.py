@@ -237,11 +237,11 @@ def test_a_run_that_goes_on_keeps_its_decision(bert: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("won", "lost", "chosen"), [(5, 0, "few-shot"), (6, 0, "probe"), (8, 2, "few-shot"),
-                                (0, 3, "few-shot")],
+    ("won", "lost", "chosen"), [(2, 0, "few-shot"), (3, 0, "probe"), (5, 2, "few-shot"),
+                                (6, 2, "probe"), (0, 3, "few-shot")],
 )  # fmt: skip
-def test_what_is_favoured_yields_to_clear_evidence_alone(won: int, lost: int, chosen: str) -> None:
-    """5 to 0 has p = 1/16, 6 to 0 has p = 1/32, 8 to 2 has p = 0.109."""
+def test_what_is_favoured_yields_to_one_standard_error(won: int, lost: int, chosen: str) -> None:
+    """2 to 0 has p = 1/4, 3 to 0 has p = 1/8, 5 to 2 has p = 0.227, 6 to 2 has p = 0.145."""
     seen = scene(60, None)
     rows, targets = np.arange(16), seen.data.targets[:16]
     right = np.eye(2)[targets] * 9.0

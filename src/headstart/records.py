@@ -362,7 +362,7 @@ class Advice(Frozen):
     methods: list[str] = Field(description="Trained methods to try, beside the frozen features.")
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     favoured: str = Field(
-        default="", description="Method handed over unless held-out examples are clearly against."
+        default="", description="Method handed over unless held-out examples are against it."
     )
     favoured_because: str = ""
     model: str | None = Field(default=None, description="The model that estimates are for.")

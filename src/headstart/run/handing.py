@@ -106,7 +106,7 @@ def handed_over(
         words = "no adapted pretrained model does better on held-out examples."
         return HandOver(leader, " ".join([words, *(c.words for c in rival)]), tuple(rival))
     if favoured and leader.method.name == favoured:
-        words = "the advice favours it and held-out examples are not clearly against it"
+        words = "the advice favours it and held-out examples are not against it"
         return HandOver(leader, f"{words}: {because}.", told)
     if prefer == "best":
         words = "it is the best on held-out examples, and --prefer best asks for that"
