@@ -136,6 +136,27 @@ def test_bert_is_the_same_through_onnx(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+def test_a_value_inside_is_fed_what_it_needs(tmp_path: Path) -> None:
+    """The embeddings of BERT come before its mask, those of words before token types."""
+    place = bert(tmp_path)
+    torchs = sources.load(str(tmp_path / "torch"))
+    text = examples("text")
+    tokens = torchs.preprocess(text)
+    made = {node.output[0]: node for node in onnx.load(place / "model.onnx").graph.node}
+    inner = [name for name in made if name.endswith("Gather_output_0") and "_embeddings" in name]
+    words = next(name for name in inner if "word" in name)
+    graph = sources.load(f"onnx:{place}#{words}")
+    found = embedded(graph, graph.preprocess(text))
+    table = torchs.module.embeddings.word_embeddings.weight.detach().numpy()
+    for row, (ids, mask) in enumerate(
+        zip(tokens["input_ids"].numpy(), tokens["attention_mask"].numpy(), strict=True)
+    ):
+        np.testing.assert_allclose(found[row], table[ids[mask > 0]].mean(axis=0), atol=1e-6)
+    types = next(name for name in inner if "token_type" in name)
+    with pytest.raises(ModelError, match="does not depend on the input 'input_ids'"):
+        sources.load(f"onnx:{place}#{types}")
+
+
 def test_the_embeddings_of_one_clip_are_averaged(tmp_path: Path) -> None:
     names = ["scores", "embeddings"]
     path = export(OneClip(), {"w": torch.randn(4000)}, tmp_path / "a.onnx", output_names=names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,20 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]  # by the batch's names, n first
 SOUNDS = ("input_values", "input_features")
+
+
+def left_of(taking: Taken, model: Any, where: str) -> Taken:
+    """Return what is still fed to `model`, a graph that was cut to the value `where` names.
+
+    Raises ModelError where that value does not depend on the example.
+    """
+    names = {value.name for value in model.graph.input}
+    if taking.main.name not in names:
+        raise ModelError(
+            f"{where} does not depend on the input {taking.main.name!r}, so it is no feature of an "
+            "example. Name another with '#'."
+        )
+    return replace(taking, inputs=tuple(one for one in taking.inputs if one.name in names))
 
 
 def make_module(session: Any, taking: Taken, feature: Feature) -> nn.Module:

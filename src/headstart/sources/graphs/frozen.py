@@ -19,7 +19,7 @@ from headstart.sources.cards import read_card_facts
 from headstart.sources.catalogue.match import informed
 from headstart.sources.folder import wants_cls
 from headstart.sources.graphs.feature import Feature, ancestors, cut, find_feature, named_feature
-from headstart.sources.graphs.feeding import make_module, one_by_one
+from headstart.sources.graphs.feeding import left_of, make_module, one_by_one
 from headstart.sources.graphs.inputs import (
     Preparation,
     Taken,
@@ -108,6 +108,7 @@ def open_graph(path: Path, *, id: str, source: str, output: str | None = None) -
     tensors = _trial(model, taking, batch, path)
     feature = _feature(model, taking, tensors, batch, output, path)
     small = cut(model, [feature.tensor])
+    taking = left_of(taking, small, f"{path}: the value {feature.tensor!r}")
     session = open_session(small.SerializeToString())
     feature = settled(session, taking, feature, batch, path)
     if taking.rows is None and not takes_two(session, taking, feature, batch):
