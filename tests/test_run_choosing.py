@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -73,3 +73,13 @@ def test_a_trained_result_must_be_better_and_a_favoured_one_not_clearly_worse(
         rival = entry(data, wrong, Made("rival"))
         assert (best([probe, rival], data) is rival) == plain, wrong
         assert (best([probe, rival], data, "rival") is rival) == favoured, wrong
+
+
+def test_examples_of_a_group_have_one_vote_against_what_is_favoured(data: Dataset) -> None:
+    probe = entry(data, [0], Made("probe", trains=False))
+    rival = entry(data, [0, *range(10, 20)], Made("rival"))
+    grouped = replace(data, groups=np.array(["p"] * 20 + [None] * 10, object))
+    assert best([probe, rival], data, "rival") is probe
+    assert best([probe, rival], grouped, "rival") is rival, "10 mistakes of one person"
+    several = np.array([f"p{at % 4}" for at in range(30)], object)
+    assert best([probe, rival], replace(data, groups=several), "rival") is probe

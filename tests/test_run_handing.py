@@ -157,6 +157,8 @@ def test_what_misses_a_rare_class_is_no_simpler_way_to_the_same(many: Dataset) -
     assert "against 0, p = 0.031)" in because and "No clear difference" in because
     finds_one = entry(data, "simple", 5, role="baseline")
     assert chosen(data, [finds_one, probe])[0] == "simple", "5 of 5 is within chance"
+    alike = replace(data, groups=np.array(["p"] * 6 + [None] * 154, object))
+    assert "rare class" not in chosen(alike, [misses, probe])[1], "one group has one vote"
     common = entry(data, "simple", 8, role="baseline", first=50)
     assert chosen(data, [common, probe])[0] == "simple", "a common class is in the accuracy"
 

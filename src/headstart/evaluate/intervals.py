@@ -73,6 +73,15 @@ def group_numbers(groups: np.ndarray) -> np.ndarray:
     )
 
 
+def summed(values: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
+    """Return the sum (u,) of each group's values; the values (n,) where there are no groups.
+
+    >>> summed(np.array([1, -1, 1]), np.array(["a", "a", None], object))
+    array([0., 1.])
+    """
+    return values if groups is None else np.bincount(group_numbers(groups), weights=values)
+
+
 def draw(
     strata: list[np.ndarray], n: int, *, rng: np.random.Generator, resamples: int
 ) -> Iterator[np.ndarray]:

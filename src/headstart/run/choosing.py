@@ -10,6 +10,7 @@ import numpy as np
 from headstart.adapt import Method, Trained
 from headstart.data.dataset import Dataset
 from headstart.evaluate import better, choose, measure
+from headstart.evaluate.intervals import summed
 
 # One-sided p-value below which held-out examples are against what is favoured: the tail beyond one
 # standard error, which decides between adapted models in handing.py too. Not 5 %: experience is
@@ -58,7 +59,7 @@ def best(entries: Sequence[Entry], data: Dataset, favoured: str = "") -> Entry:
 
     `favoured`: a method that the advice prefers where held-out examples are too few to tell: its
     entry is taken unless the best one is ahead by more than one standard error (exact sign test on
-    the examples that one alone gets right, one-sided, p < 0.16).
+    the examples that one alone gets right, one-sided, p < 0.16; those of a group have one vote).
 
     Entries that were solved are compared on every training example, held out in turn. One that was
     trained by gradient is compared with the best so far on its own validation examples, which are
@@ -88,7 +89,9 @@ def _ahead(one: Entry, other: Entry, data: Dataset) -> bool:
         entry.trained.held_scores(rows).argmax(axis=1) == data.targets[rows]
         for entry in (one, other)
     )
-    won, lost = int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    groups = None if data.groups is None else data.groups[rows]
+    votes = summed(ours.astype(int) - theirs, groups)
+    won, lost = int((votes > 0).sum()), int((votes < 0).sum())
     return float(binom.sf(won - 1, won + lost, 0.5)) < AGAINST
 
 

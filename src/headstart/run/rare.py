@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from headstart.data.dataset import Dataset
+from headstart.evaluate.intervals import summed
 from headstart.evaluate.verdict import ALPHA, mcnemar
 from headstart.run.choosing import Entry
 from headstart.run.scene import each_right
@@ -38,8 +39,9 @@ def rare_class_won(mine: Entry, theirs: Entry, data: Dataset, rows: Int[np.ndarr
     """Say which rare class the first result finds clearly more often than the second; "" for none.
 
     `rows`: examples that both were asked about unseen. Each rare class is judged by exact McNemar
-    on its own examples, corrected for their number (Bonferroni). "" too where the second is as
-    clearly better at another rare class, and for other tasks than classification.
+    on its own examples, corrected for their number (Bonferroni); examples of a group have one vote.
+    "" too where the second is as clearly better at another rare class, and for other tasks than
+    classification.
     """
     if data.task.name != "classification":
         return ""
@@ -47,15 +49,17 @@ def rare_class_won(mine: Entry, theirs: Entry, data: Dataset, rows: Int[np.ndarr
     first, second = (each_right(e.trained, data, rows) > 0.5 for e in (mine, theirs))
     counts = np.bincount(truth, minlength=data.task.outputs)
     few = np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / data.task.outputs))
-    won, lost = [], 0
+    won = list[tuple[float, str]]()
     for label in few:
         at = truth == label
-        p = min(1.0, len(few) * mcnemar(first[at], second[at]))
+        groups = None if data.groups is None else data.groups[rows[at]]
+        votes = summed(first[at].astype(int) - second[at], groups)
+        p = min(1.0, len(few) * mcnemar(votes > 0, votes < 0))
+        if p < ALPHA and np.sign(votes).sum() < 0:
+            return ""
         if p < ALPHA:
-            gain = int(first[at].sum()) - int(second[at].sum())
-            won += [(p, _words(data.task.labels[label], first[at], second[at], p))] * (gain > 0)
-            lost += gain < 0
-    return min(won)[1] if won and not lost else ""
+            won.append((p, _words(data.task.labels[label], first[at], second[at], p)))
+    return min(won)[1] if won else ""
 
 
 def _words(
