@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
@@ -214,7 +215,16 @@ def test_the_lead_is_a_paired_interval(bert: str) -> None:
     rows = np.intersect1d(probe.rows, simple.rows)
     gap = each_right(probe, seen.part, rows) - each_right(simple, seen.part, rows)
     error = np.sqrt(((gap - gap.mean()) ** 2).sum() / (len(gap) - 1) / len(gap))
-    assert lead(probe, simple, seen.part) == pytest.approx(gap.mean() + 1.96 * error)
+    assert lead(probe, simple, seen.part) == pytest.approx(gap.mean() + 1.959964 * error)
+    single = replace(seen.part, groups=np.array([None] * len(seen.part), object))
+    assert lead(probe, simple, single) == lead(probe, simple, seen.part)
+    people = np.arange(len(seen.part)) % 5
+    grouped = replace(seen.part, groups=np.array([f"p{at}" for at in people], object))
+    each = np.array([(gap - gap.mean())[people[rows] == at].sum() for at in range(5)])
+    error = np.sqrt(5 / 4 * (each**2).sum()) / len(gap)  # of a ratio, linearised
+    assert lead(probe, simple, grouped) == pytest.approx(gap.mean() + 2.776445 * error)
+    one = replace(seen.part, groups=np.array(["p"] * len(seen.part), object))
+    assert lead(probe, simple, one) is None
     assert lead(probe, None, seen.part) is None
 
 

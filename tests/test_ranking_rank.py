@@ -305,6 +305,9 @@ def test_a_confirmation_says_when_the_examples_cannot_decide() -> None:
         "Confirmed: of 2 fine-tuned, b is best, and not a: accuracy 0.900 on 200 validation "
         "examples."
     )
+    people = np.array([f"p{at // 60}" for at in range(200)], object)  # b is better at one alone
+    grouped = conclusion(models, {"a": good.astype(float), "b": better.astype(float)}, people)
+    assert "Not decided" in grouped
     even = rng.permutation(good).astype(float)
     assert "Not decided" in conclusion([tuned("a", 0.6), tuned("b", 0.6)], {"a": even, "b": even})
     few = conclusion(models, {"a": np.array([1.0, 0.0, 1.0]), "b": np.ones(3)})

@@ -197,6 +197,19 @@ def width(units: int, n: int) -> float:
     return quantile(max(units - 1, 1)) if units < n else NORMAL
 
 
+def margin(values: np.ndarray, groups: np.ndarray | None) -> float:
+    """Return half of the 95 % interval of the mean of values (n,); inf where one unit is alone.
+
+    Normal; of groups, object (n,), which are the units then, Student's.
+    """
+    parts = summed(values - values.mean(), groups)
+    units, n = len(parts), len(values)
+    if units < 2:
+        return float("inf")
+    error = np.sqrt(units / (units - 1) * np.square(parts).sum()) / n
+    return float(width(units, n) * error)
+
+
 def rests_on(of: Metric, truth: np.ndarray, boot: Bootstrap) -> float:
     """Number of independent units a metric rests on at best: groups count once."""
     return of.rests_on(truth) * boot.units / boot.n

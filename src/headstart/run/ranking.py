@@ -166,7 +166,8 @@ def confirmed(
             if answers is not None:
                 right[one.model] = answers
         done.append(one)
-    return replace(ranking, models=done, notes=[*ranking.notes, conclusion(done, right)])
+    groups = None if data.groups is None else data.groups[rows]
+    return replace(ranking, models=done, notes=[*ranking.notes, conclusion(done, right, groups)])
 
 
 def _fine_tuned(
@@ -201,10 +202,12 @@ def _fine_tuned(
     return confirmed, each_right(trained, data, rows)
 
 
-def conclusion(models: Sequence[Ranked], right: Mapping[str, np.ndarray]) -> str:
+def conclusion(
+    models: Sequence[Ranked], right: Mapping[str, np.ndarray], groups: np.ndarray | None = None
+) -> str:
     """Say which of the fine-tuned models is best, and whether the examples can tell.
 
-    `right`: by model, how right its answer to each validation example is (m,).
+    `right`: by model, how right its answer to each validation example is (m,). `groups`: theirs.
     """
     made = [one for one in models if one.model in right]
     if not made:
@@ -216,8 +219,9 @@ def conclusion(models: Sequence[Ranked], right: Mapping[str, np.ndarray]) -> str
     if len(made) == 1:
         return f"Confirmed: {top.title}, the only one that was fine-tuned, has {found}."
     even = [
-        one.title for one in made if one is not top and _even(right[top.model], right[one.model])
-    ]
+        one.title for one in made
+        if one is not top and _even(right[top.model] - right[one.model], groups)
+    ]  # fmt: skip
     first = "as ranked" if top is models[0] else f"and not {models[0].title}"
     if not even:
         return f"Confirmed: of {len(made)} fine-tuned, {top.title} is best, {first}: {found}."
@@ -238,12 +242,13 @@ def best_confirmed(models: Sequence[Ranked]) -> Ranked:
     return max(models, key=value)
 
 
-def _even(one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether the paired 95 % interval of the difference has 0 in it."""
-    gap = one - other
-    if len(gap) < 2 or not gap.any():
+def _even(gap: np.ndarray, groups: np.ndarray | None) -> bool:
+    """Return whether the 95 % interval of the mean of `gap`, one over another, has 0 in it."""
+    from headstart.evaluate.intervals import margin
+
+    if not gap.any():
         return True
-    return bool(gap.mean() <= 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)))
+    return bool(gap.mean() <= margin(gap, groups))
 
 
 __all__ = ["confirmed", "rank", "source_of"]

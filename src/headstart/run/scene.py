@@ -19,6 +19,7 @@ from headstart.compute.progress import Progress, silent
 from headstart.compute.randomness import rng_for
 from headstart.data.dataset import Dataset
 from headstart.errors import HeadstartError
+from headstart.evaluate.intervals import margin
 from headstart.features.pace import seconds_per_thousand, working_memory
 from headstart.ranking.candidate import embedder
 from headstart.ranking.reference import find_reference
@@ -160,7 +161,7 @@ def each_right(trained: Trained, data: Dataset, rows: np.ndarray) -> np.ndarray:
 def lead(ahead: Trained | None, behind: Trained | None, data: Dataset) -> float | None:
     """Return the upper end of the paired 95 % interval of `ahead` over `behind`.
 
-    On rows that both held out; None for fewer than 20 of them.
+    On rows that both held out; None for fewer than 20 of them, or where all are of one group.
     """
     if ahead is None or behind is None:
         return None
@@ -168,7 +169,8 @@ def lead(ahead: Trained | None, behind: Trained | None, data: Dataset) -> float 
     if len(rows) < 20:
         return None
     gap = each_right(ahead, data, rows) - each_right(behind, data, rows)
-    return float(gap.mean() + 1.96 * gap.std(ddof=1) / np.sqrt(len(gap)))
+    half = margin(gap, None if data.groups is None else data.groups[rows])
+    return float(gap.mean()) + half if np.isfinite(half) else None
 
 
 @dataclass(eq=False)
