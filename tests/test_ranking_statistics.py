@@ -202,6 +202,15 @@ def test_the_ceiling_counts_every_class_alike() -> None:
     assert left_out_right(rng.normal(0, 1, (9, 2)), np.linspace(0, 1, 9)) is None, "values"
 
 
+@pytest.mark.parametrize(("rare", "shares"), [(5, True), (6, False)])
+def test_who_misses_a_rare_class_does_not_share(rare: int, shares: bool) -> None:
+    """5 missed, to none, are within chance (p = 0.06); as many of a common class are no matter."""
+    labels = np.repeat([0, 1, 2], [500, 500 - rare, rare])
+    best, blind = np.ones(1000, bool), labels != 2
+    assert sharing([best, blind, best], labels).tolist() == [True, shares, True]
+    assert sharing([best, blind[::-1]], labels).all()
+
+
 def test_one_model_alone_is_the_best_for_sure() -> None:
     found = combine({"a": np.array([0.3])}, {}, np.zeros(1), rng=np.random.default_rng(0))
     assert found.best.tolist() == [1.0] and found.values.tolist() == [0.0]

@@ -206,8 +206,9 @@ def shared_verdict(titles: Sequence[str]) -> str:
     """Say in one sentence that models share the first place, and why; `titles` smallest first."""
     return (
         f"{len(titles)} models share the first place, the smallest ({titles[0]}) at the top: with "
-        f"the best of them a linear probe gets at most {MARGIN:.0%} of the examples wrong that it "
-        "did not see, and none is more than a point worse. An order among them would be chance."
+        f"the best of them a linear probe gets at most {MARGIN:.0%} wrong of the examples that it "
+        "did not see, on average over the classes, and none is more than a point worse. An order "
+        "among them would be chance."
     )
 
 
