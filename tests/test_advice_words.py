@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -119,11 +120,23 @@ def test_a_rare_class_is_named() -> None:
     count = int((data.targets == data.task.labels.index("bad")).sum())
     (note,) = rare_classes(data)
     assert f"The class 'bad' has {count} of {len(data)} training examples" in note
+    assert note.endswith("read recall and balanced accuracy beside accuracy.")
     assert not rare_classes(open_dataset(reviews(80)).splits.train)
     assert not rare_classes(
         open_dataset(reviews(16)).splits.train
     )  # all are rare: the tree says so
     assert not rare_classes(dataset("text", "regression", 40))
+
+
+def test_a_rare_label_is_named_with_what_is_measured_of_labels() -> None:
+    data = dataset("text", "multi-label", 60)
+    targets = data.targets.copy()
+    targets[:, :2] = 0
+    targets[:4, 0] = targets[:7, 1] = 1
+    targets[:, 2] = 1
+    (note,) = rare_classes(replace(data, targets=targets))
+    assert "has 4 of 60 training examples (1 more has fewer than 10)" in note
+    assert note.endswith("Label 10 or more of it; read recall and macro F1 beside micro F1.")
 
 
 def test_the_terminal_shows_the_way_and_all_of_the_tree_on_request() -> None:

@@ -20,18 +20,23 @@ def rare_classes(data: Dataset) -> list[str]:
     if data.task.name == "regression" or not len(data):
         return []
     many = data.task.name == "multi-label"
-    counts = data.targets.sum(axis=0) if many else np.bincount(data.targets)
-    counts = counts[: len(data.task.labels)]
+    counts = (
+        data.targets.sum(axis=0) if many else
+        np.bincount(data.targets, minlength=data.task.outputs)
+    )  # fmt: skip
     least = int(counts.argmin())
     if counts[least] >= LEAST or (counts < LEAST).all():  # where all are rare, the tree says so
         return []
-    kind, more = ("label", "of it") if many else ("class", "of them")
+    kind, more, read = (
+        ("label", "of it", "recall and macro F1 beside micro F1") if many else
+        ("class", "of them", "recall and balanced accuracy beside accuracy")
+    )  # fmt: skip
     others = int((counts < LEAST).sum()) - 1
-    beside = f" ({others} more have fewer than {LEAST})" if others else ""
+    beside = f" ({others} more ha{'s' if others == 1 else 've'} fewer than {LEAST})" if others else ""
     return [
         f"The {kind} {data.task.labels[least]!r} has {int(counts[least])} of {len(data)} training "
         f"examples{beside}: too few to say how well it is found, whatever is trained. Label "
-        f"{LEAST} or more {more}; read recall and balanced accuracy beside accuracy."
+        f"{LEAST} or more {more}; read {read}."
     ]
 
 
