@@ -16,6 +16,7 @@ from rich.console import Console
 from adapt_for_tests import dataset
 from headstart.data.inputs import open_lines
 from headstart.data.load import open_dataset
+from headstart.data.task import Task
 from headstart.errors import DataError, ModelError, TooFewExamples, UsageError
 from headstart.ranking.advise import advise as walked
 from headstart.ranking.tree import Fact, read_tree
@@ -130,12 +131,10 @@ def test_a_rare_class_is_named() -> None:
 
 def test_a_rare_label_is_named_with_what_is_measured_of_labels() -> None:
     data = dataset("text", "multi-label", 60)
-    targets = data.targets.copy()
-    targets[:, :2] = 0
-    targets[:4, 0] = targets[:7, 1] = 1
-    targets[:, 2] = 1
-    (note,) = rare_classes(replace(data, targets=targets))
-    assert "has 4 of 60 training examples (1 more has fewer than 10)" in note
+    first = np.arange(60)[:, None] < np.array([4, 7, 60])
+    task = Task.of("multi-label", ("a", "b", "c"))
+    (note,) = rare_classes(replace(data, task=task, targets=first.astype(np.int8)))
+    assert "The label 'a' has 4 of 60 training examples (1 more has fewer than 10)" in note
     assert note.endswith("Label 10 or more of it; read recall and macro F1 beside micro F1.")
 
 

@@ -92,6 +92,13 @@ def test_the_trained_model_ranks_above_its_random_twin(letters: Dataset) -> None
     assert json.loads(json.dumps(found.to_json()))["models"][0]["model"] == GLYPHS
 
 
+def test_what_a_list_has_level_is_not_told_apart_by_it(letters: Dataset, tmp_path: Path) -> None:
+    one, other = (str(write_model(tmp_path / name, "convnext")) for name in "ab")
+    found = rank(letters, [one, other])
+    assert [model.prior_place for model in found.models] == [1, 1]
+    assert "at the top, level with 1 other: there the scores alone decide." in found.verdict
+
+
 def test_where_all_is_right_the_smallest_comes_first() -> None:
     data = _letters(range(3), 500)
     found = rank(data, [UNTRAINED, GLYPHS])

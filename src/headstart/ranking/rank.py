@@ -170,7 +170,8 @@ def _in_order(
     look: Look, found: list[Candidate], order: list[int], shared: int, combined: Combined,
     prior: Prior,
 ) -> list[Ranked]:  # fmt: skip
-    places = 1 + np.argsort(np.argsort(-prior.values, kind="stable"), kind="stable")
+    gaps = prior.values[None] - prior.values[:, None]
+    places = 1 + (gaps > 1e-9).sum(axis=1)  # those that the list has level share one
     models = []
     for place, at in enumerate(order, 1):
         one, low = found[at], combined.low[at]
@@ -224,6 +225,13 @@ def verdict(titles: Sequence[str], combined: Combined, prior: Prior) -> str:
             "known of every model."
         )
     listed = int(prior.values.argmax())
+    level = int(np.isclose(prior.values, prior.values[listed]).sum()) - 1
+    if level and np.isclose(prior.values[top], prior.values[listed]):
+        return (
+            f"{titles[top]} ranks first. In the static list ({' and '.join(prior.parts)}) it stands "
+            f"at the top, level with {level} other{'s' if level > 1 else ''}: there the scores alone "
+            "decide."
+        )
     if listed == top:
         return (
             f"{titles[top]} ranks first, as it does in the static list "
