@@ -96,7 +96,8 @@ def test_what_a_list_has_level_is_not_told_apart_by_it(letters: Dataset, tmp_pat
     one, other = (str(write_model(tmp_path / name, "convnext")) for name in "ab")
     found = rank(letters, [one, other])
     assert [model.prior_place for model in found.models] == [1, 1]
-    assert "at the top, level with 1 other: there the scores alone decide." in found.verdict
+    assert "2 models stand level at the top of the static list" in found.verdict
+    assert "between those the scores alone decide" in found.verdict
 
 
 def test_where_all_is_right_the_smallest_comes_first() -> None:

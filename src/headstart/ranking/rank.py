@@ -224,18 +224,17 @@ def verdict(titles: Sequence[str], combined: Combined, prior: Prior) -> str:
             "There is no static prior to hold it against: neither published accuracy nor size is "
             "known of every model."
         )
-    listed = int(prior.values.argmax())
-    level = int(np.isclose(prior.values, prior.values[listed]).sum()) - 1
-    if level and np.isclose(prior.values[top], prior.values[listed]):
+    listed, static = int(prior.values.argmax()), f"the static list ({' and '.join(prior.parts)})"
+    level = np.flatnonzero(np.isclose(prior.values, prior.values[listed]))
+    if top in level and len(level) > 1:
         return (
-            f"{titles[top]} ranks first. In the static list ({' and '.join(prior.parts)}) it stands "
-            f"at the top, level with {level} other{'s' if level > 1 else ''}: there the scores alone "
-            "decide."
+            f"{titles[top]} ranks first. {len(level)} models stand level at the top of {static}, "
+            "this one among them: between those the scores alone decide."
         )
     if listed == top:
         return (
-            f"{titles[top]} ranks first, as it does in the static list "
-            f"({' and '.join(prior.parts)}): the scores change nothing at the top."
+            f"{titles[top]} ranks first, as it does in {static}: the scores change nothing at the "
+            "top."
         )
     sure = float(combined.over[top, listed])
     ends = (
@@ -244,7 +243,6 @@ def verdict(titles: Sequence[str], combined: Combined, prior: Prior) -> str:
         else "that is too little to say that the ranking beats the static list; --confirm 2 decides"
     )
     return (
-        f"{titles[top]} ranks first, {titles[listed]} in the static list "
-        f"({' and '.join(prior.parts)}). Probability that the first is the better one: "
-        f"{sure:.2f}; {ends}."
+        f"{titles[top]} ranks first, {titles[listed]} in {static}. Probability that the first is "
+        f"the better one: {sure:.2f}; {ends}."
     )

@@ -32,7 +32,8 @@ def rare_classes(data: Dataset) -> list[str]:
         ("class", "of them", "recall and balanced accuracy beside accuracy")
     )  # fmt: skip
     others = int((counts < LEAST).sum()) - 1
-    beside = f" ({others} more ha{'s' if others == 1 else 've'} fewer than {LEAST})" if others else ""
+    have = "has" if others == 1 else "have"
+    beside = f" ({others} more {have} fewer than {LEAST})" if others else ""
     return [
         f"The {kind} {data.task.labels[least]!r} has {int(counts[least])} of {len(data)} training "
         f"examples{beside}: too few to say how well it is found, whatever is trained. Label "
