@@ -8,6 +8,7 @@ from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from headstart.adapt.finetune import FineTune
 from headstart.adapt.forecast import forecast
 from headstart.compute.footprint import Power, size_of
 from headstart.compute.progress import silent
+from headstart.data.dataset import Unlabelled
 from headstart.data.load import open_dataset
 from headstart.errors import TooFewExamples, UsageError
 from headstart.evaluate.intervals import wilson
@@ -206,6 +208,23 @@ def test_a_forecast_tells_one_epoch_from_many_and_changes_nothing(bert: str) -> 
     assert one.memory > 4 * sum(p.numel() for p in module.parameters())
     assert all((value == before[name]).all() for name, value in module.state_dict().items())
     assert one.epoch == pytest.approx(len(context.training) * one.step)
+
+
+def test_domains_of_unequal_size_are_compared_on_examples_drawn_from_all() -> None:
+    """Ours lie in order of two kinds; theirs are as many of both, and so of the same domain."""
+
+    def made(kinds: list[int], side: str) -> Unlabelled:
+        names = [f"{kind} {side} {at}" for at, kind in enumerate(kinds)]
+        digests = np.frombuffer(b"".join(name.encode().ljust(16) for name in names), np.uint8)
+        return Unlabelled("text", names, names, digests.reshape(-1, 16))
+
+    def features(inputs: Unlabelled) -> np.ndarray:
+        kinds = [int(str(item)[0]) for item in inputs.items]
+        return np.eye(2)[kinds] + np.random.default_rng(0).normal(0, 0.1, (len(kinds), 2))
+
+    source: Any = SimpleNamespace(features=features)
+    ours, theirs = made([0] * 100 + [1] * 100, "a"), made([0] * 20 + [1] * 20, "b")
+    assert domain_accuracy(source, ours, theirs, seed=0) < 0.55
 
 
 def test_the_lead_is_a_paired_interval(bert: str) -> None:

@@ -26,18 +26,19 @@ def domain_accuracy(
     """
     shared = _keys(ours) & _keys(theirs)
     rng = rng_for(seed, "domains")
-    sides = [_some(one, shared, rng) for one in (ours, theirs)]
-    count = min(map(len, sides))
+    rows = [_other(one, shared) for one in (ours, theirs)]
+    count = min(MOST, *map(len, rows))
     if count < LEAST:
         same = f"; {len(shared)} are in both, which says that they are alike" if shared else ""
         raise TooFewExamples(
             f"Comparing domains needs at least {LEAST} different examples of each, got "
-            f"{len(sides[0])} of the data and {len(sides[1])} of --target-domain{same}. Add "
+            f"{len(rows[0])} of the data and {len(rows[1])} of --target-domain{same}. Add "
             "unlabelled examples of where the model will be used, or leave --target-domain out."
         )
-    features = np.concatenate(
-        [source.features(side.take(np.arange(count))) for side in sides]
-    ).astype(np.float64)
+    # Drawn, not the first ones: data often lies in order of its classes.
+    drawn = [np.sort(rng.permutation(side)[:count]) for side in rows]
+    sides = [one.take(some) for one, some in zip((ours, theirs), drawn, strict=True)]
+    features = np.concatenate([source.features(side) for side in sides]).astype(np.float64)
     domain = np.repeat([0, 1], count)
     outputs = left_out(features, np.eye(2)[domain])
     right = float((outputs.argmax(axis=1) == domain).mean())
@@ -48,6 +49,6 @@ def _keys(inputs: Unlabelled) -> set[bytes]:
     return {bytes(row) for row in inputs.digests}
 
 
-def _some(inputs: Unlabelled, shared: set[bytes], rng: np.random.Generator) -> Unlabelled:
-    rows = np.flatnonzero([bytes(row) not in shared for row in inputs.digests])
-    return inputs.take(np.sort(rng.permutation(rows)[:MOST]))
+def _other(inputs: Unlabelled, shared: set[bytes]) -> np.ndarray:
+    """Return the rows of the examples that are not shared."""
+    return np.flatnonzero([bytes(row) not in shared for row in inputs.digests])
