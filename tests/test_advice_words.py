@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,18 +15,22 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from adapt_for_tests import dataset
+from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.data.inputs import open_lines
 from headstart.data.load import open_dataset
 from headstart.data.task import Task
 from headstart.errors import DataError, ModelError, TooFewExamples, UsageError
+from headstart.features import extract
 from headstart.ranking.advise import advise as walked
 from headstart.ranking.tree import Fact, read_tree
 from headstart.records import Advice, AdviceNode
 from headstart.report.advised import MARK, shown
 from headstart.run.advising import advise
 from headstart.run.following import transfer_command
+from headstart.run.models import answering
 from headstart.run.rare import rare_classes
 from headstart.run.scene import Scene, facts_of, least_seconds
+from headstart.sources import load
 from runs_for_tests import reviews, write_photos
 from sources_for_tests import write_model
 
@@ -197,6 +202,30 @@ def test_without_a_model_the_command_finds_one(
     monkeypatch.setattr("headstart.run.models.default_for", lambda modality: None)
     found = advise(write_photos(tmp_path / "photos", 6))
     assert found.leaf == "simple" and found.next == "headstart models --modality image"
+
+
+def test_trying_models_out_binds_nobody_to_an_engine(
+    bert: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    inputs = open_dataset(reviews(60)).splits.train.inputs
+    counts = []
+
+    def choose(*args: Any, count: int | None = None, **options: Any) -> Any:
+        counts.append(count)
+        return chosen(*args, count=count, **options)
+
+    chosen = extract.choose
+    monkeypatch.setattr(extract, "choose", choose)
+    other = str(write_model(tmp_path / "other", "bert", seed=1))
+    both = [BackboneFeaturiser(load(model)) for model in (bert, other)]
+    assert answering(both, inputs, print) == both
+    assert [one.extractor.lacking(inputs) for one in both] == [len(inputs)] * 2
+    assert counts == [len(inputs)] * 2
+    both[0].features(inputs)
+    again = BackboneFeaturiser(load(bert))
+    answering([again, both[0]], inputs, print)
+    assert len(counts) == 2, "what has all its features is not run"
 
 
 def test_of_several_models_one_that_fails_is_skipped_and_named(bert: str, tmp_path: Path) -> None:

@@ -64,4 +64,10 @@ def memory_now() -> float | None:
 
 def size_of(folder: Path) -> int:
     """Return the bytes of all files in a folder; 0 where there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    total = 0
+    for path in folder.rglob("*"):
+        try:
+            total += path.stat().st_size if path.is_file() else 0
+        except OSError:
+            continue  # another run has moved it meanwhile
+    return total

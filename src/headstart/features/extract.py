@@ -147,6 +147,21 @@ class Extractor:
         }
         return Store(self._key(engine), self.backbone.width, root=self._root, about=about)
 
+    def try_out(self, inputs: Unlabelled, count: int) -> None:
+        """Run the first `count` of the examples that the store lacks. Raises as `table` does.
+
+        Nothing is stored, and the engine is chosen for all of `inputs`: both would bind whoever
+        runs them next to an engine that was good enough for so few.
+        """
+        self._check(inputs)
+        found, todo = self._stored(inputs)
+        if not len(todo):
+            return
+        with crew() as pool:
+            choice = self._chosen(inputs, len(todo), found, pool)
+            for _ in self._features(inputs, todo[:count], choice, pool):
+                pass
+
     def lacking(self, inputs: Unlabelled) -> int:
         """Return how many of the examples have no features in the store yet."""
         return len(self._stored(inputs)[1])

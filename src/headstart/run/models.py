@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-import numpy as np
-
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.data.dataset import Unlabelled
 from headstart.errors import HeadstartError, ModelError, UsageError
@@ -48,10 +46,9 @@ def answering(
     """
     if len(sources) < 2:
         return sources
-    few = inputs.take(np.arange(min(FEW, len(inputs))))
 
     def tried(source: BackboneFeaturiser) -> BackboneFeaturiser:
-        source.features(few)
+        source.extractor.try_out(inputs, FEW)
         return source
 
     return _those_that_work(sources, tried, say)
