@@ -14,7 +14,9 @@ from adapt_for_tests import dataset
 from headstart.adapt.contrast import even_batches, pairs
 from headstart.adapt.fewshot import FewShot
 from headstart.adapt.probe import Probe
-from headstart.errors import UsageError
+from headstart.data.dataset import Dataset
+from headstart.data.task import Task
+from headstart.errors import TooFewExamples, UsageError
 from headstart.testing.method import MethodConformance
 
 pytestmark = pytest.mark.usefixtures("one_core")
@@ -107,6 +109,29 @@ def test_it_is_left_out_where_it_has_nothing_to_say() -> None:
     assert Probe().name != FewShot().name
     with pytest.raises(UsageError, match="passes"):
         FewShot(passes=0)
+
+
+def test_groups_that_hold_a_class_each_are_learned_from_and_not_held_out() -> None:
+    suite = Suite()
+    context = suite.context("classification")
+    data = context.data.take(np.flatnonzero(context.data.targets < 2))
+    data = replace(data, task=Task.of("classification", data.task.labels[:2]))
+    text = replace(data, inputs=replace(data.inputs, modality="text"))
+    rows = np.arange(len(data))
+
+    def grouped(names: np.ndarray, some: Dataset = data) -> Dataset:
+        return replace(some, groups=names.astype(str).astype(object))
+
+    mixed = np.where(data.targets == 0, 0, 1 + rows // 2 % 2)  # class 0 is all of one group
+    trained = FewShot(passes=2, batch=8).adapt(
+        replace(context, data=grouped(mixed), folds=None, validation=rows[:0])
+    )
+    assert trained.rows.tolist() == np.flatnonzero(data.targets == 1).tolist()
+    assert FewShot().unsuited(grouped(mixed, text), rows) is None
+    for names in (data.targets, np.zeros(len(data))):  # a class each; one for all
+        assert "no two classes" in str(FewShot().unsuited(grouped(names, text), rows))
+        with pytest.raises(TooFewExamples, match="two classes and other groups"):
+            FewShot().adapt(replace(context, data=grouped(names), folds=None))
 
 
 def test_asking_about_many_examples_has_a_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:

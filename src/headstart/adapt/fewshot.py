@@ -22,7 +22,7 @@ from headstart.adapt.depth import rates_by_stage
 from headstart.adapt.featurisers import BackboneFeaturiser
 from headstart.adapt.feed import Feed
 from headstart.adapt.finetune import rate_for
-from headstart.adapt.folds import folds_of
+from headstart.adapt.folds import folds_of, of_classes
 from headstart.adapt.loop import Diverged, Phase, copied, model_of, train
 from headstart.adapt.method import Context, Trained
 from headstart.adapt.objective import embedded
@@ -84,6 +84,8 @@ class FewShot:
             return f"{each:.0f} labels a class are more than {MANY}: fine-tuning can use them"
         if np.bincount(data.targets, minlength=data.task.outputs).min() < 2:
             return "a class has a single example, which has no pair"
+        if data.groups is not None and of_classes(data, folds_of(data, rng=rng_for(0, ""))) is None:
+            return "whichever group is held out, the rest has no two classes"
         return None
 
     def check(self, context: Context) -> None:
@@ -138,16 +140,21 @@ class FewShot:
         )
 
     def _plan(self, context: Context) -> np.ndarray:
-        """Return the fold (n,) of each example; -1 where the data's own validation part is asked.
+        """Return the fold (n,) of each example, -1 for those that are only learned from.
 
         Raises TooFewExamples.
         """
         if context.folds is not None and context.folds.apart is not None:
             return np.where(context.folds.of == context.folds.apart, 0, -1)
         rng = rng_for(context.seed, "few-shot")
-        found = folds_of(context.data, rng=rng, most=self.folds)
+        found = of_classes(context.data, folds_of(context.data, rng=rng, most=self.folds))
         if found is None:
-            raise TooFewExamples("few-shot needs a class with 2 examples at least.")
+            raise TooFewExamples(
+                "few-shot holds a part of the examples out and learns from the rest, which needs "
+                "two classes"
+                + (" and other groups" if context.data.groups is not None else "")
+                + ". Add examples, or use --method probe."
+            )
         return found
 
 

@@ -111,6 +111,22 @@ def _grouped(data: Dataset, rng: np.random.Generator, most: int) -> np.ndarray |
     return fold_of_group[group]
 
 
+def of_classes(data: Dataset, dealt: np.ndarray | None) -> np.ndarray | None:
+    """Return the folds (n,) from 0 that leave two classes to learn from, -1 for the other examples.
+
+    Groups may hold a class each. None where there is no such fold.
+    """
+    if dealt is None:
+        return None
+    able = [
+        fold for fold in range(int(dealt.max()) + 1)
+        if len(np.unique(data.targets[dealt != fold])) > 1
+    ]  # fmt: skip
+    if not able:
+        return None
+    return np.where(np.isin(dealt, able), np.searchsorted(able, dealt), -1)
+
+
 def validation_rows(data: Dataset, own: np.ndarray | None, seed: int) -> np.ndarray:
     """Return the rows to validate on: the person's `own`, else a fifth that `seed` draws."""
     return carve(data, VALIDATION, rng=rng_for(seed, "validation")) if own is None else own
