@@ -182,8 +182,9 @@ def _memory(
 ) -> int:  # fmt: skip
     """Return the most bytes at once: prepared examples are there twice when they are stacked.
 
-    While it trains: weights and their copies, examples, states at the boundary, and the larger of
-    what the gradient needs and a batch of validation.
+    While it trains: weights and their copies, examples, states at the boundary, what the gradient
+    needs, and a batch of validation: the allocator keeps what the one freed, and the other, whose
+    tensors have other sizes, takes anew.
     """
     one, examples = np.array([0]), len(context.data)
     weights = 4 * sum(parameter.numel() for parameter in model.parameters())
@@ -194,7 +195,7 @@ def _memory(
     if isinstance(batch, Cached):
         hidden = batch.hidden.numel() * batch.hidden.element_size() * examples
     passing = LIVE * largest(backbone, feed.batch(one))
-    working = max(gradient, ASKED * passing)
+    working = gradient + ASKED * passing
     return int(max(2 * prepared, COPIES * weights + prepared + hidden + working))
 
 
