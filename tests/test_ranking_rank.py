@@ -334,6 +334,8 @@ def test_no_interval_is_explained(letters: Dataset) -> None:
     assert found.half_samples == 0 and found.models[0].low is None
     words = "\n".join(part for part in shown(found) if isinstance(part, str))
     assert "Interval: unknown, 8 of 8 training examples" in words and "2 of every class" in words
+    values = "\n".join(map(str, shown(replace(found, task="regression"))))
+    assert "are too few to halve." in values
 
 
 def test_units_are_those_of_the_task() -> None:

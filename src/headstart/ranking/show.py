@@ -58,7 +58,8 @@ def _words(ranking: Ranking) -> str:
     looked = f"{ranking.examples} of {ranking.of} training examples"
     halves = f"Interval: {ranking.half_samples} half-samples of {looked}."
     if not ranking.half_samples:
-        halves = f"Interval: unknown, {looked} are too few to halve with 2 of every class."
+        every = " with 2 of every class" if ranking.task == "classification" else ""
+        halves = f"Interval: unknown, {looked} are too few to halve{every}."
     return (
         f"combined: {ranking.weight:.0%} the mean of {', '.join(ranking.combined)}, {rest}; in "
         f"standard deviations over these models. {halves} P(best): probability of being the "
