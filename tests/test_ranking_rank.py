@@ -290,7 +290,10 @@ def test_command(tmp_path: Path) -> None:
     assert shown.exit_code == 0
     for words in ("P(best)", "static prior", "Five criteria", "unknown", "random:starter:glyphs"):
         assert words in shown.output, words
-    given = ["rank", str(photos), "--models", GLYPHS, "--scores", "knn,probe", "--json"]
+    given = ["rank", str(photos), "--models", f"{GLYPHS}, ", "--scores", "knn, probe", "--json"]
+    with pytest.raises(UsageError, match="empty name"):
+        run.invoke(app, given, catch_exceptions=False)
+    given = [*given[:3], f" {GLYPHS}", *given[4:]]
     found = json.loads(run.invoke(app, given, catch_exceptions=False).stdout)
     assert found["combined"] == ["knn", "probe"] and found["task"] == "classification"
     with pytest.raises(UsageError, match="empty name"):

@@ -65,8 +65,8 @@ def rank(
 
     screen = screen_for(as_json)
     found = rank_models(
-        data, None if models is None else models.split(","),
-        scores=None if scores is None else scores.split(","),
+        data, None if models is None else [name.strip() for name in models.split(",")],
+        scores=None if scores is None else [name.strip() for name in scores.split(",")],
         confirm=confirm, budget=budget, examples=examples, pooling=pooling, input=input,
         target=target, group=group, task=task, modality=modality, encoding=encoding, root=root,
         seed=seed, allow_pickle=allow_pickle, progress=screen.progress, say=screen.say,
