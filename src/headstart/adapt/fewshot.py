@@ -107,10 +107,10 @@ class FewShot:
         start = time.perf_counter()
         plan = self._plan(context)
         work = _Work(self, context, int(plan.max()) + 2)
-        rows = work.askable(plan)
-        plan = np.where(np.isin(np.arange(len(data)), rows), plan, LEFT_OUT)
         outputs = np.zeros((len(data), data.task.outputs))
         try:
+            rows = work.askable(plan)
+            plan = np.where(np.isin(np.arange(len(data)), rows), plan, LEFT_OUT)
             for fold in range(int(plan.max()) + 1):  # fold -1 is never asked
                 inside, outside = rows[plan[rows] != fold], rows[plan[rows] == fold]
                 tuned = work.tuned(inside, f"fold {fold}")
@@ -199,7 +199,7 @@ class _Work:
         self._origin = context.source.backbone
         self.feed = Feed(self._origin, context.data.inputs, progress=context.progress)
         self._asked = len(context.data)
-        self._pace: float | None = None  # seconds a step, measured once
+        self._pace = 0.0  # seconds a step, once `askable` has measured it
 
     def askable(self, plan: np.ndarray) -> np.ndarray:
         """Return the sorted rows that there is time to ask every tuned model about: most often all.
@@ -210,8 +210,11 @@ class _Work:
         targets, rows = self._context.data.targets, np.arange(len(plan))
         size = min(self._method.batch, len(rows))
         backbone, model, rates = self._copy()
-        count = threads_of(backbone, self.feed, rows, size)
-        each = self._measured(model, rates, rows, size, count) / FORWARD / size
+        self._pace = pace(
+            self._origin, Parts.of(model, self._origin), model, self.feed, rows, rates, size,
+            precision_for(self._origin.module), threads_of(backbone, self.feed, rows, size),
+        )  # fmt: skip
+        each = self._pace / FORWARD / size
         most = max(LEAST_ASKED, 4 * len(np.unique(targets)), int(ASKING * self._seconds / each))
         if most >= len(rows):
             return rows
@@ -242,25 +245,9 @@ class _Work:
         """The peak learning rate."""
         return self._method.rate or rate_for(self._origin) / 2
 
-    def _measured(
-        self, model: nn.ModuleDict, rates: dict[str, float], rows: np.ndarray, size: int,
-        count: int,
-    ) -> float:  # fmt: skip
-        origin = self._origin
-        if self._pace is None:
-            self._pace = pace(
-                origin, Parts.of(model, origin), model, self.feed, rows, rates, size,
-                precision_for(origin.module), count,
-            )  # fmt: skip
-        return self._pace
-
-    def _affordable(
-        self, model: nn.ModuleDict, rates: dict[str, float], rows: np.ndarray, size: int,
-        count: int,
-    ) -> int:  # fmt: skip
+    def _affordable(self, size: int) -> int:
         """Return how many steps leave time to ask the tuned model about what is asked."""
-        each = self._measured(model, rates, rows, size, count)
-        return int((self._seconds - each / FORWARD * self._asked / size) / each)
+        return int((self._seconds - self._pace / FORWARD * self._asked / size) / self._pace)
 
     def tuned(self, rows: np.ndarray, purpose: str) -> _Tuned:
         """Return the backbone tuned on `rows`."""
@@ -270,7 +257,7 @@ class _Work:
         size = min(method.batch, len(rows))
         wanted = -(-method.passes * len(rows) // size)
         count = threads_of(backbone, self.feed, rows, size)
-        steps = max(1, min(wanted, self._affordable(model, rates, rows, size, count)))
+        steps = max(1, min(wanted, self._affordable(size)))
         phase = Phase(
             name="contrastive", steps=steps, rates=rates, loss=pair_loss(backbone, precision),
             weight_decay=method.weight_decay,

@@ -61,13 +61,22 @@ def sharing(
     return shared if shared.sum() > 1 else alone
 
 
+def rare(counts: Num[np.ndarray, " k"]) -> Num[np.ndarray, " r"]:
+    """Return which classes are rare, of the examples (k,) that each has; those without any are not.
+
+    >>> rare(np.array([60, 35, 5, 0])).tolist()
+    [2]
+    """
+    return np.flatnonzero((counts > 0) & (counts < RARE * counts.sum() / len(counts)))
+
+
 def _misses(
     one: Bool[np.ndarray, " n"], best: Bool[np.ndarray, " n"], hot: Float[np.ndarray, "n k"]
 ) -> bool:
     """Tell whether `one` gets a rare class right less often than `best`: exact McNemar, 5 %."""
     from scipy.stats import binomtest
 
-    for label in np.flatnonzero(hot.sum(axis=0) < RARE * len(hot) / hot.shape[1]):
+    for label in rare(hot.sum(axis=0)):
         of = hot[:, label] > 0
         lost, won = int((best & ~one & of).sum()), int((one & ~best & of).sum())
         if lost > won and binomtest(won, won + lost).pvalue < ALPHA:

@@ -53,12 +53,9 @@ def rank(
     classes, DataError for targets without spread, ModelError where no model is left.
     """
     start = time.perf_counter()
-    if pooling not in ("own", "layers"):
-        raise UsageError(f"--pooling {pooling!r} is unknown; known: own, layers.")
+    check_options(scores, examples, pooling)
     chosen = _chosen(scores, data.task.name)
     _check(data)
-    if examples < 20:
-        raise UsageError(f"--examples must be at least 20, got {examples}.")
     rows = sample(data.targets, examples, rng=rng_for(seed, "ranking sample"))
     part = data.take(rows)
     parts = half_samples(part.targets, count=halves, rng=rng_for(seed, "half-samples"))
@@ -75,14 +72,24 @@ def rank(
     )
 
 
+def check_options(scores: Sequence[str] | None, examples: int, pooling: str) -> None:
+    """Raise UsageError for what no data can make right, so before any is read."""
+    known = registry("ranking", BUILTIN)
+    unknown = next((name for name in scores or () if name not in known), None)
+    if unknown is not None:
+        raise UsageError(f"Unknown score {unknown!r}; known: {', '.join(known)}.")
+    if pooling not in ("own", "layers"):
+        raise UsageError(f"--pooling {pooling!r} is unknown; known: own, layers.")
+    if examples < 20:
+        raise UsageError(f"--examples must be at least 20, got {examples}.")
+
+
 def _chosen(names: Sequence[str] | None, kind: str) -> list[Score]:
     known = registry("ranking", BUILTIN)
     if names is None:
         return [score for score in known.values() if kind in score.kinds]
     found = []
     for name in dict.fromkeys(names):
-        if name not in known:
-            raise UsageError(f"Unknown score {name!r}; known: {', '.join(known)}.")
         if kind not in known[name].kinds:
             serves = ", ".join(s.name for s in known.values() if kind in s.kinds)
             raise UsageError(f"The score {name} does not serve {kind}; these do: {serves}.")

@@ -68,7 +68,7 @@ def planned(
     seconds = sum(part.seconds for part in parts)
     cost = Cost(
         seconds=seconds,
-        memory=_memory(sights, costs, advice) if able else _memory(sights, None, advice),
+        memory=_memory(sights, costs if able else None, advice),
         disk=_disk(scene, sights, costs, advice, parts),
         grams=power.grams(seconds, clock.busy),
     )

@@ -13,9 +13,7 @@ from headstart.compute.progress import Progress, silent
 from headstart.data.dataset import Dataset, joined
 from headstart.data.load import open_dataset
 from headstart.errors import HeadstartError, UsageError
-from headstart.plugins import registry
-from headstart.ranking import BUILTIN
-from headstart.ranking.rank import EXAMPLES
+from headstart.ranking.rank import EXAMPLES, check_options
 from headstart.ranking.rank import rank as rank_models
 from headstart.ranking.ranked import Confirmed, Ranked, Ranking
 from headstart.run.following import transfer_command
@@ -60,7 +58,7 @@ def rank(
     named = [models] if isinstance(models, str) else list(models or [])
     for model in named:
         _known(model)
-    _settings(scores, examples, pooling)
+    check_options(scores, examples, pooling)
     opened = open_dataset(
         data, input=input, target=target, group=group, task=task, modality=modality,
         encoding=encoding, root=root, seed=seed, progress=watching,
@@ -100,18 +98,6 @@ def to_take(models: Sequence[Ranked]) -> list[str]:
         return [top]
     found = best_confirmed(tuned).model
     return [found] if models[0] in tuned else [top, found]
-
-
-def _settings(scores: Sequence[str] | None, examples: int, pooling: str) -> None:
-    """Refuse what no data can make right before any is read."""
-    known = registry("ranking", BUILTIN)
-    unknown = next((name for name in scores or () if name not in known), None)
-    if unknown is not None:
-        raise UsageError(f"Unknown score {unknown!r}; known: {', '.join(known)}.")
-    if pooling not in ("own", "layers"):
-        raise UsageError(f"--pooling {pooling!r} is unknown; known: own, layers.")
-    if examples < 20:
-        raise UsageError(f"--examples must be at least 20, got {examples}.")
 
 
 def _known(model: str) -> None:

@@ -8,11 +8,11 @@ from jaxtyping import Bool, Int
 from headstart.data.dataset import Dataset
 from headstart.evaluate.intervals import summed
 from headstart.evaluate.verdict import ALPHA, mcnemar
+from headstart.ranking.ceiling import rare
 from headstart.run.choosing import Entry
 from headstart.run.scene import each_right
 
 LEAST = 10  # examples of a class, as the tree asks for
-RARE = 0.5  # of an even share of the examples: with fewer a class says little in the accuracy
 
 
 def rare_classes(data: Dataset) -> list[str]:
@@ -53,8 +53,7 @@ def rare_class_won(mine: Entry, theirs: Entry, data: Dataset, rows: Int[np.ndarr
         return ""
     truth = data.targets[rows]
     first, second = (each_right(e.trained, data, rows) > 0.5 for e in (mine, theirs))
-    counts = np.bincount(truth, minlength=data.task.outputs)
-    few = np.flatnonzero((counts > 0) & (counts < RARE * len(rows) / data.task.outputs))
+    few = rare(np.bincount(truth, minlength=data.task.outputs))
     won = list[tuple[float, str]]()
     for label in few:
         at = truth == label
